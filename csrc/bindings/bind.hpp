@@ -1,0 +1,9 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pyphenom {
+
+void bind_random_features(pybind11::module_& module);
+
+}  // namespace pyphenom

@@ -1,0 +1,68 @@
+#include "random_features/activation.hpp"
+
+#include <cmath>
+#include <string>
+
+namespace pyphenom {
+namespace {
+
+template <class T, class F>
+void transform(const T* bias, Matrix<T> Z, int threads, F f) {
+    (void)threads;  // unused without OpenMP
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (Index j = 0; j < Z.cols; ++j) {
+        T* z = Z.col(j);
+        if (bias) {
+            for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i] + bias[i]);
+        } else {
+            for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i]);
+        }
+    }
+}
+
+}  // namespace
+
+Activation parse_activation(std::string_view name) {
+    if (name == "relu") return Activation::relu;
+    if (name == "tanh") return Activation::tanh;
+    if (name == "erf") return Activation::erf;
+    if (name == "sigmoid") return Activation::sigmoid;
+    if (name == "sign") return Activation::sign;
+    if (name == "abs") return Activation::abs;
+    if (name == "identity") return Activation::identity;
+    if (name == "cos") return Activation::cos;
+    throw std::invalid_argument("`activation` is '" + std::string(name) +
+                                "'; expected one of relu, tanh, erf, sigmoid, sign, abs, identity, cos");
+}
+
+template <class T>
+void apply_activation(Activation activation, const T* bias, Matrix<T> Z, int threads) {
+    switch (activation) {
+        case Activation::relu:
+            return transform(bias, Z, threads, [](T u) { return u > T(0) ? u : T(0); });
+        case Activation::tanh:
+            return transform(bias, Z, threads, [](T u) { return std::tanh(u); });
+        case Activation::erf:
+            return transform(bias, Z, threads, [](T u) { return std::erf(u); });
+        case Activation::sigmoid:
+            // exp of a negative argument only: no overflow on either side.
+            return transform(bias, Z, threads, [](T u) {
+                const T e = std::exp(-std::abs(u));
+                return (u >= T(0) ? T(1) : e) / (T(1) + e);
+            });
+        case Activation::sign:
+            return transform(bias, Z, threads, [](T u) { return T(u > T(0)) - T(u < T(0)); });
+        case Activation::abs:
+            return transform(bias, Z, threads, [](T u) { return std::abs(u); });
+        case Activation::identity:
+            if (bias) transform(bias, Z, threads, [](T u) { return u; });
+            return;
+        case Activation::cos:
+            return transform(bias, Z, threads, [](T u) { return T(1.4142135623730950488) * std::cos(u); });
+    }
+}
+
+template void apply_activation<float>(Activation, const float*, Matrix<float>, int);
+template void apply_activation<double>(Activation, const double*, Matrix<double>, int);
+
+}  // namespace pyphenom

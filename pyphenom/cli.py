@@ -1,0 +1,226 @@
+"""The command line: list the studies, run one, validate all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+# pandas, SciPy and matplotlib take a second to import: the commands that need them import them.
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from pyphenom.studies import Measurement, StudyResult
+    from pyphenom.studies.runner import Progress
+
+app = typer.Typer(
+    help="For each phenomenon of deep learning: an analytic prediction, an experiment that can contradict it, a verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class PresetName(str, Enum):
+    """Size of an experiment."""
+
+    smoke = "smoke"
+    quick = "quick"
+    full = "full"
+
+
+PresetOption = Annotated[
+    PresetName, typer.Option("--preset", help="Seconds, about a minute per study, or the size of the paper.")
+]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes one per core.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of all random streams.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where results are written.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Measure again the cells that are already stored.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, and nothing else, on stdout.")]
+
+_OUTPUT = Path("pyphenom-results")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Print the version if asked; the commands do the rest."""
+    if version:
+        print(_version())
+        raise typer.Exit
+
+
+@app.command("list")
+def list_studies() -> None:
+    """List the installed studies."""
+    from pyphenom.report.tables import study_table
+    from pyphenom.studies import BrokenStudy, Study, available, load
+
+    studies: dict[str, Study | Exception] = {}
+    for name in available():
+        try:
+            studies[name] = load(name)
+        except BrokenStudy as error:
+            studies[name] = error
+    Console().print(study_table(studies))
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="As in the list.")],
+    preset: PresetOption = PresetName.quick,
+    jobs: JobsOption = 0,
+    seed: SeedOption = 0,
+    output: OutputOption = _OUTPUT,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one study, and compare what it measures with what theory predicts."""
+    _run([name], preset, jobs, seed, output, fresh, as_json)
+
+
+@app.command()
+def validate(
+    preset: PresetOption = PresetName.quick,
+    jobs: JobsOption = 0,
+    seed: SeedOption = 0,
+    output: OutputOption = _OUTPUT,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run all studies, and decide all their claims as one family."""
+    from pyphenom.studies import available
+
+    if not (names := available()):
+        _stop("no study is installed", WRONG_USAGE)
+    _run(names, preset, jobs, seed, output, fresh, as_json)
+
+
+def _run(
+    names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
+) -> None:
+    from pyphenom.studies import BrokenStudy, ClaimError, UnknownStudy, WorkerLost, conclude, load, measure
+    from pyphenom.studies.store import Store
+
+    store = Store.default() if _store_is_elsewhere() else Store(output / "cells")
+    studies, complaints, measurements = [], [], []
+    for name in names:
+        try:
+            studies.append(load(name))
+        except UnknownStudy as error:
+            _stop(str(error), WRONG_USAGE)
+        except BrokenStudy as error:
+            complaints.append(str(error))
+    try:
+        with _executor(jobs) as executor, _progress() as progress:
+            for study in studies:
+                measurement = measure(study, preset.value, executor, store, seed, progress, fresh)
+                if _complaint := _unjudgeable(measurement):
+                    complaints.append(_complaint)
+                else:
+                    measurements.append(measurement)
+        results = conclude(measurements)
+        _publish(results, output, as_json)
+    except KeyboardInterrupt as interrupt:
+        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+    except (WorkerLost, ClaimError) as error:
+        _stop(str(error), NOT_AS_EXPECTED)
+    for complaint in complaints:
+        _complain(complaint)
+    if complaints or not all(result.as_expected for result in results):
+        raise typer.Exit(NOT_AS_EXPECTED)
+
+
+def _unjudgeable(measurement: Measurement) -> str:
+    """Return why the claims of a study cannot be evaluated, so that the others of the run still are."""
+    from pyphenom.studies import ClaimError, conclude
+
+    try:
+        conclude([measurement])
+    except ClaimError as error:
+        return str(error)
+    return ""
+
+
+def _publish(results: Sequence[StudyResult], output: Path, as_json: bool) -> None:
+    from pyphenom.report import save, verdict_table
+    from pyphenom.report.tables import remarks
+
+    for result in results:
+        save(result, output)
+    if as_json:
+        everything = {
+            "pyphenom": _version(),
+            "as_expected": all(result.as_expected for result in results),
+            "studies": [result.to_dict() for result in results],
+        }
+        print(json.dumps(everything, indent=2, allow_nan=False))
+        return
+    console = Console()
+    console.print(verdict_table(results))
+    for line in remarks(results):
+        console.print(line, markup=False)
+    console.print(f"rows, verdicts and figures are in {output}", markup=False)
+
+
+@contextmanager
+def _executor(jobs: int) -> Iterator[Executor | None]:
+    from pyphenom.studies.executors import cores, process_pool
+
+    jobs = jobs or cores()
+    if jobs == 1:
+        yield None
+    else:
+        with process_pool(jobs) as pool:
+            yield pool
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(study: str, done: int, total: int) -> None:
+            task = tasks.setdefault(study, -1)
+            if task < 0:
+                task = tasks[study] = bars.add_task(study, total=total)
+            bars.update(task, completed=done)  # type: ignore[arg-type]
+
+        yield show
+
+
+def _store_is_elsewhere() -> bool:
+    import os
+
+    return bool(os.environ.get("PYPHENOM_STORE"))
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pyphenom")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True).print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    _complain(message)
+    raise typer.Exit(status)

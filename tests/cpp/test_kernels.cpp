@@ -1,0 +1,99 @@
+// Tests of the library without Python. Without a system BLAS the table is filled with a plain-loop product, which is
+// all that features need; the path's factorisations are then covered by pytest alone.
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "core/blas.hpp"
+#include "core/philox.hpp"
+#include "random_features/features.hpp"
+#include "random_features/width_path.hpp"
+
+using namespace pyphenom;
+
+namespace {
+
+int passed = 0, failed = 0;
+
+void check(bool condition, const char* what) {
+    condition ? ++passed : ++failed;
+    if (!condition) std::printf("FAILED: %s\n", what);
+}
+
+#ifndef PYPHENOM_SYSTEM_BLAS
+void plain_dgemm(char* transa, char* transb, int* m, int* n, int* k, double* alpha, double* a, int* lda, double* b,
+                 int* ldb, double* beta, double* c, int* ldc) {
+    for (int j = 0; j < *n; ++j)
+        for (int i = 0; i < *m; ++i) {
+            double s = 0;
+            for (int l = 0; l < *k; ++l)
+                s += (*transa == 'N' ? a[i + l * *lda] : a[l + i * *lda]) *
+                     (*transb == 'N' ? b[l + j * *ldb] : b[j + l * *ldb]);
+            c[i + j * *ldc] = *alpha * s + (*beta == 0 ? 0 : *beta * c[i + j * *ldc]);
+        }
+}
+#endif
+
+// Known answers of the authors' Random123 distribution.
+void test_philox() {
+    check(philox({0, 0, 0, 0}, 0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}, "philox, zeros");
+    check(philox({~0u, ~0u, ~0u, ~0u}, ~0ull) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+          "philox, ones");
+    check(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822ull) ==
+              Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
+          "philox, digits of pi");
+    check(uniform(0) > 0 && uniform(~0u) < 1, "uniforms stay inside (0, 1)");
+}
+
+void test_features() {
+    const Index n = 5, d = 3, width = 7;
+    FeatureLaw law;
+    law.seed = 9;
+    std::vector<double> W(d * width), bias(width), X(d * n), Z(width * n), w2(d), b2(1);
+    draw_weights(law, 0, 1.0, Matrix<double>(W.data(), d, width), bias.data(), 2);
+    draw_weights(law, 4, 1.0, Matrix<double>(w2.data(), d, 1), b2.data(), 1);
+    check(w2[0] == W[4 * d] && w2[2] == W[4 * d + 2], "a feature does not depend on where the draw starts");
+    for (Index i = 0; i < d * n; ++i) X[i] = std::sin(1.0 + static_cast<double>(i));
+    features<double>(Activation::relu, Matrix<double>(X.data(), d, n), Matrix<double>(W.data(), d, width), nullptr,
+                     Matrix<double>(Z.data(), width, n), 2);
+    double error = 0;
+    for (Index j = 0; j < n; ++j)
+        for (Index i = 0; i < width; ++i) {
+            double u = 0;
+            for (Index k = 0; k < d; ++k) u += W[k + i * d] * X[k + j * d];
+            error = std::fmax(error, std::fabs(Z[i + j * width] - std::fmax(u, 0.0)));
+        }
+    check(error < 1e-14, "features equal the definition");
+}
+
+#ifdef PYPHENOM_SYSTEM_BLAS
+// n = 2 samples, features (1, 0), (1, 1), (0, 2): hand-computed minimum-norm fits of y = (1, 3), test row (1, 1, 1).
+void test_path() {
+    const double y[] = {1, 3}, y_test[] = {0}, Z[] = {1, 1, 0, 0, 1, 2}, Z_test[] = {1, 1, 1};
+    double out[4][3], df[3], condition[3], rank[3], predictions[3];
+    const auto row = [&](int k) { return Matrix<double>(out[k], 1, 3); };
+    const PathRows rows{row(0), row(1), row(2), row(3), df, condition, rank, predictions};
+    WidthPath path(Matrix<const double>(y, 2, 1), Matrix<const double>(y_test, 1, 1), 3, 0.0);
+    path.append(Matrix<const double>(Z, 3, 2), Matrix<const double>(Z_test, 3, 1), rows);
+    check(std::fabs(out[0][0] - 4.5) < 1e-12 && std::fabs(out[0][1]) < 1e-12, "training errors by hand");
+    check(std::fabs(predictions[0] - 1) < 1e-12 && std::fabs(predictions[1] - 1) < 1e-12, "predictions by hand");
+    // K = [[2, 1], [1, 5]], alpha = (2, 5) / 9, a = (2, 7, 10) / 9
+    check(std::fabs(predictions[2] - 19.0 / 9) < 1e-12, "minimum-norm prediction by hand");
+    check(std::fabs(out[2][2] - std::sqrt(153.0) / 9) < 1e-12, "minimum norm by hand");
+}
+#endif
+
+}  // namespace
+
+int main() {
+#ifndef PYPHENOM_SYSTEM_BLAS
+    blas_table().dgemm = plain_dgemm;
+#endif
+    test_philox();
+    test_features();
+#ifdef PYPHENOM_SYSTEM_BLAS
+    test_path();
+#endif
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
+}
