@@ -17,11 +17,11 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from pyphenom.studies import Measurement, StudyResult
+    from pyphenom.studies import StudyResult
     from pyphenom.studies.runner import Progress
 
 app = typer.Typer(
-    help="For each phenomenon of deep learning: an analytic prediction, an experiment that can contradict it, a verdict.",
+    help="For each phenomenon of deep learning: a prediction, an experiment that can contradict it, and a verdict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -109,11 +109,11 @@ def validate(
 def _run(
     names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
 ) -> None:
-    from pyphenom.studies import BrokenStudy, ClaimError, UnknownStudy, WorkerLost, conclude, load, measure
+    from pyphenom.studies import BrokenStudy, UnknownStudy, WorkerLost, compare, conclude, load, measure
     from pyphenom.studies.store import Store
 
     store = Store.default() if _store_is_elsewhere() else Store(output / "cells")
-    studies, complaints, measurements = [], [], []
+    studies, complaints, comparisons = [], [], []
     for name in names:
         try:
             studies.append(load(name))
@@ -124,16 +124,15 @@ def _run(
     try:
         with _executor(jobs) as executor, _progress() as progress:
             for study in studies:
-                measurement = measure(study, preset.value, executor, store, seed, progress, fresh)
-                if _complaint := _unjudgeable(measurement):
-                    complaints.append(_complaint)
-                else:
-                    measurements.append(measurement)
-        results = conclude(measurements)
-        _publish(results, output, as_json)
+                try:
+                    comparisons.append(compare(measure(study, preset.value, executor, store, seed, progress, fresh)))
+                except (ValueError, ImportError) as error:  # the other studies of the run are still judged
+                    complaints.append(str(error))
+        results = conclude(comparisons)
+        complaints += _publish(results, output, as_json)
     except KeyboardInterrupt as interrupt:
         _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
-    except (WorkerLost, ClaimError) as error:
+    except WorkerLost as error:
         _stop(str(error), NOT_AS_EXPECTED)
     for complaint in complaints:
         _complain(complaint)
@@ -141,23 +140,11 @@ def _run(
         raise typer.Exit(NOT_AS_EXPECTED)
 
 
-def _unjudgeable(measurement: Measurement) -> str:
-    """Return why the claims of a study cannot be evaluated, so that the others of the run still are."""
-    from pyphenom.studies import ClaimError, conclude
-
-    try:
-        conclude([measurement])
-    except ClaimError as error:
-        return str(error)
-    return ""
-
-
-def _publish(results: Sequence[StudyResult], output: Path, as_json: bool) -> None:
+def _publish(results: Sequence[StudyResult], output: Path, as_json: bool) -> list[str]:
+    """Print the verdicts, write the files, and return what could not be written."""
     from pyphenom.report import save, verdict_table
     from pyphenom.report.tables import remarks
 
-    for result in results:
-        save(result, output)
     if as_json:
         everything = {
             "pyphenom": _version(),
@@ -165,12 +152,19 @@ def _publish(results: Sequence[StudyResult], output: Path, as_json: bool) -> Non
             "studies": [result.to_dict() for result in results],
         }
         print(json.dumps(everything, indent=2, allow_nan=False))
-        return
-    console = Console()
-    console.print(verdict_table(results))
-    for line in remarks(results):
-        console.print(line, markup=False)
-    console.print(f"rows, verdicts and figures are in {output}", markup=False)
+    else:
+        console = Console()
+        console.print(verdict_table(results))
+        for line in remarks(results):
+            console.print(line, markup=False)
+        console.print(f"rows, verdicts and figures go to {output}", markup=False)
+    complaints = []
+    for result in results:
+        try:
+            save(result, output)
+        except ValueError as error:  # a figure with nothing to draw is no reason to lose those of other studies
+            complaints.append(f"{result.study.name}: {error}")
+    return complaints
 
 
 @contextmanager

@@ -18,20 +18,10 @@ double squared_norm(const double* a, Index n) {
     return s;
 }
 
-// sigma_max(R) by power steps times |R^-1|_F.
-double condition_estimate(CM R, CM inverse) {
-    const Index r = R.cols;
-    std::vector<double> x(r, 1.0 / std::sqrt(static_cast<double>(r))), v(r);
-    double largest = 0, inverse2 = 0;
-    for (int step = 0; step < 12; ++step) {
-        blas::gemm('N', 'N', 1.0, R, CM(x.data(), r, 1), 0.0, M(v.data(), r, 1));
-        largest = std::sqrt(squared_norm(v.data(), r));
-        blas::gemm('T', 'N', 1.0, R, CM(v.data(), r, 1), 0.0, M(x.data(), r, 1));
-        const double norm = std::sqrt(squared_norm(x.data(), r));
-        for (double& xi : x) xi /= norm;
-    }
-    for (Index j = 0; j < r; ++j) inverse2 += squared_norm(inverse.col(j), j + 1);
-    return std::max(1.0, largest * std::sqrt(inverse2));
+double frobenius2(CM upper) {
+    double s = 0;
+    for (Index j = 0; j < upper.cols; ++j) s += squared_norm(upper.col(j), j + 1);
+    return s;
 }
 
 }  // namespace
@@ -79,13 +69,15 @@ void ridge_fit(CM Z, CM y, CM Z_test, CM y_test, double penalty, const PathRows&
             for (Index i = 0; i < n; ++i) diag[i] -= A(i, j) * A(i, j);
         for (Index i = 0; i < n; ++i) df += 1.0 - diag[i];
     } else {
-        // alpha = R^-1 R^-T y, a = Z^T alpha, residual = P alpha; 1 - h_i = P (K^-1)_ii
+        // g = R^-T y, a = Q g (the rows of Q that belong to features), alpha = R^-1 g, residual = P alpha,
+        // 1 - h_i = P (K^-1)_ii. Z^T alpha equals a too, but with the error of the squared condition number.
         alpha_.resize(n * targets);
         const M alpha(alpha_.data(), n, targets);
         for (Index t = 0; t < targets; ++t) std::copy_n(y.col(t), n, alpha.col(t));
         blas::solve_upper('L', 'T', R, alpha);
+        blas::form_q(A, tau.data(), work.data(), work_size);
+        blas::gemm('N', 'N', 1.0, A.top(N), alpha, 0.0, a);
         blas::solve_upper('L', 'N', R, alpha);
-        blas::gemm('N', 'N', 1.0, Z, alpha, 0.0, a);
         for (Index i = 0; i < n * targets; ++i) residual[i] = penalty * alpha_[i];
         diag.assign(n, 0.0);
         for (Index j = 0; j < n; ++j)
@@ -107,7 +99,7 @@ void ridge_fit(CM Z, CM y, CM Z_test, CM y_test, double penalty, const PathRows&
         if (rows.predictions) std::copy_n(f, m, rows.predictions + t * m);
     }
     rows.degrees_of_freedom[0] = df;
-    rows.condition[0] = condition_estimate(R, inverse);
+    rows.condition[0] = std::sqrt(frobenius2(R) * frobenius2(inverse));
     rows.rank[0] = static_cast<double>(r);
 }
 

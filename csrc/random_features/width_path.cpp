@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/blas.hpp"
 
@@ -12,7 +11,6 @@ namespace {
 using M = Matrix<double>;
 using CM = Matrix<const double>;
 
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
 constexpr Index primal_block = 64;
 constexpr Index largest_dual_block = 128;
 constexpr Index panel = 32;  // columns of one block reflector
@@ -22,8 +20,8 @@ constexpr Index panel = 32;  // columns of one block reflector
 constexpr double reorthogonalise_below = 0.1;
 // A sample with 1 - leverage below this is interpolated by a feature of its own; see leave_one_out_primal.
 constexpr double pinned_below = 1e-11;
-// Start in the dual, which is the cheaper stage, where its condition number sqrt(|Z|^2 / P) stays below 1e5.
-constexpr double dual_start_ratio = 1e-10;
+// Start in the dual, which is the cheaper stage, where its condition number sqrt(|Z|^2 / P) stays below 1e4.
+constexpr double dual_start_ratio = 1e-8;
 // Recompute the working vectors once the diagonal of K^-1 fell by this factor: bounds the cancellation.
 constexpr double refresh_below = 1e-3;
 
@@ -77,22 +75,21 @@ void zero_below_diagonal(M A) {
     for (Index j = 0; j < A.cols; ++j) std::fill(A.col(j) + std::min(j + 1, A.rows), A.col(j) + A.rows, 0.0);
 }
 
-double dependence_tolerance(Index n) { return epsilon * static_cast<double>(std::max<Index>(n, 100)); }
-
 }  // namespace
 
-WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty)
+WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double tolerance)
     : n_(y.rows),
       m_(y_test.rows),
       targets_(y.cols),
       max_width_(max_width),
       capacity_(std::min(y.rows, max_width)),
       penalty_(penalty),
+      tolerance_(tolerance),
       y_(n_ * targets_),
       y_test_(m_ * targets_),
       predictions_(m_ * targets_, 0.0),
       norm2_(targets_, 0.0),
-      direction_(n_, 0.0),
+      coefficient_norm2_(targets_, 0.0),
       C_(capacity_ * (m_ + targets_)) {
     require(n_ > 0, "y", "empty", "at least one sample");
     require(targets_ > 0, "y", "without columns", "at least one target");
@@ -125,13 +122,11 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
                 const Index count = std::min(b - at, dual_block_);
                 B_.resize(std::max<Index>(B_.size(), count * n_));
                 copy(z.top(count), M(B_.data(), count, n_));
-                for (Index j = 0; j < count; ++j) track_largest(z, j);
-                append_working(z_test, rows, at, count);
+                append_working(z, z_test, rows, at, count);
                 dual_block_ = std::min(largest_dual_block, 2 * dual_block_);
                 at += count;
             }
         }
-        refresh_largest();
     }
 }
 
@@ -168,7 +163,7 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
     for (Index j = 0; j < std::min({Z_all.rows, primal_block, capacity_ - rank_}); ++j) {
         double s = 0;
         for (Index i = 0; i < n_; ++i) s += Z_all(j, i) * Z_all(j, i);
-        if (s == 0.0) break;
+        if (s == 0.0 && penalty_ == 0) break;
         norms.push_back(std::sqrt(s + penalty_));
     }
     const Index r = rank_, b = static_cast<Index>(norms.size());
@@ -213,7 +208,7 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
         blas::multiply_upper(R_2, R_b);
     }
     Index accepted = 0;
-    while (accepted < b && (penalty_ > 0 || std::abs(R_b(accepted, accepted)) > dependence_tolerance(n_) * norms[accepted]))
+    while (accepted < b && (penalty_ > 0 || std::abs(R_b(accepted, accepted)) > tolerance_ * norms[accepted]))
         ++accepted;
     const Index a = accepted;
 
@@ -252,14 +247,19 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
         }
         for (Index i = 0; i < n_; ++i) leverage_[i] += q[i] * q[i];
         inverse_norm2_ += squared_norm(column, r + j + 1);
-        track_largest(Z, j);
+        count_norm(Z, j);
         ++rank_;
         ++width_;
+        if (rank_ == n_ && penalty_ == 0) {
+            // At the threshold every sample is interpolated and only the dual knows the leave-one-out residuals.
+            enter_dual_from_primal();
+            write_working_row(rows, at + j, 0);
+            return a;
+        }
         write_primal_row(rows, at + j);
     }
-    if (rank_ == n_ && (penalty_ == 0 || width_ < max_width_)) {
+    if (rank_ == n_ && width_ < max_width_) {
         enter_dual_from_primal();
-        if (penalty_ == 0) write_working_row(rows, at + a - 1);  // leave-one-out at the threshold needs the dual
     } else if (a < b) {
         enter_rotated();
     }
@@ -283,7 +283,7 @@ void WidthPath::write_primal_row(const PathRows& rows, Index at) {
     double df = 0;
     for (Index i = 0; i < n_; ++i) df += leverage_[i];
     rows.degrees_of_freedom[at] = penalty_ > 0 ? df : static_cast<double>(rank_);
-    rows.rank[at] = static_cast<double>(rank_);
+    rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
     rows.condition[at] = condition();
     for (Index t = 0; t < targets_; ++t)
         write_errors(rows, at, t, squared_norm(residual_.data() + t * q_rows_, n_) / static_cast<double>(n_),
@@ -337,6 +337,8 @@ void WidthPath::enter_dual_from_primal() {
             blas::append_rows_apply('T', CM(B.data(), b, n_), CM(T.data(), nb, n_), C, M(D.data(), b, m_), work.data());
         }
     }
+    for (Index t = 0; t < targets_; ++t)
+        coefficient_norm2_[t] = squared_norm(coefficients_.data() + t * capacity_, rank_);
     y_working_ = y_;
     for (auto* buffer : {&Q_, &U_, &R_inverse_, &H_, &H2_}) std::vector<double>().swap(*buffer);
     restart_working();
@@ -367,9 +369,6 @@ void WidthPath::enter_rotated() {
         blas::apply_qt(A, tau_.data(), M(C_.data(), r, m_, capacity_), work_.data(), static_cast<Index>(work_.size()));
         zero_below_diagonal(A);
         copy(A, R);
-        std::vector<double> direction(r, 0.0);
-        for (Index j = 0; j < r; ++j) direction[j] = dot(Q.col(j), direction_.data(), n_);
-        direction_ = direction;
     }
     std::vector<double>().swap(U_);
     std::vector<double>().swap(R_inverse_);
@@ -387,9 +386,6 @@ void WidthPath::enter_dual_from_rotated() {
     blas::apply_qt(A, tau_.data(), M(C_.data(), n_, m_, capacity_), work_.data(), static_cast<Index>(work_.size()));
     zero_below_diagonal(A);
     copy(A, R);
-    std::vector<double> direction(n_, 0.0);
-    for (Index j = 0; j < n_; ++j) axpy(direction_[j], Q_.data() + j * q_rows_, direction.data(), n_);
-    direction_ = direction;
     y_working_ = y_;
     std::vector<double>().swap(Q_);
     restart_working();
@@ -464,15 +460,11 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
         for (Index j = 0; j < b; ++j) axpy(1.0, H2.col(j), H.col(j), r);
     }
     Index inside = 0;
-    while (inside < b && !(std::sqrt(squared_norm(W.col(inside), n_)) > dependence_tolerance(n_) * norms[inside])) ++inside;
+    while (inside < b && !(std::sqrt(squared_norm(W.col(inside), n_)) > tolerance_ * norms[inside])) ++inside;
     if (inside > 0) {
         B_.resize(std::max<Index>(B_.size(), inside * std::max<Index>(r, 1)));
         transpose(H.columns(0, inside), M(B_.data(), inside, r));
-        for (Index j = 0; j < inside; ++j) {
-            const double s = r > 0 ? dot(H.col(j), direction_.data(), r) : 0.0;
-            largest2_ += s * s;
-        }
-        append_working(Z_test, rows, at, inside);
+        append_working(Z, Z_test, rows, at, inside);
         dual_block_ = std::min(largest_dual_block, 2 * dual_block_);
         return inside;
     }
@@ -491,10 +483,7 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     std::copy_n(H.col(0), r, B_.data());
     B_[r] = rho;
     rank_ = r + 1;
-    direction_.resize(rank_, 0.0);
-    if (r == 0) direction_[0] = 1.0;
-    const double s = dot(B_.data(), direction_.data(), rank_);
-    largest2_ += s * s;
+    count_norm(Z, 0);
     grow(Z_test, rows, at);
     return 1;
 }
@@ -518,21 +507,14 @@ void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
     } else {
         restart_working();
     }
-    write_working_row(rows, at);
+    write_working_row(rows, at, 0);
 }
 
 // ---- dual recursion -------------------------------------------------------------------------------------------
 
-// Appends the `count` features whose working coordinates are the rows of B_.
-void WidthPath::append_working(CM Z_test, const PathRows& rows, Index at, Index count) {
+// Appends the `count` features Z whose working coordinates are the rows of B_.
+void WidthPath::append_working(CM Z, CM Z_test, const PathRows& rows, Index at, Index count) {
     const Index r = rank_, b = count, columns = m_ + targets_;
-    if (r == 0) {  // nothing seen so far but features that vanish on the training set
-        for (Index j = 0; j < b; ++j) {
-            ++width_;
-            write_working_row(rows, at + j);
-        }
-        return;
-    }
     const M R(R_.data(), r, r, capacity_), Cg(C_.data(), r, columns, capacity_), g = Cg.columns(m_, targets_);
     const M R_previous(R_previous_.data(), r, r, capacity_);
     const M B(B_.data(), b, r), T(T_.data(), std::min(panel, r), r);
@@ -557,19 +539,16 @@ void WidthPath::append_working(CM Z_test, const PathRows& rows, Index at, Index 
     blas::solve_upper('L', 'N', R_previous, N);  // k_j <- R^-1 N_top
 
     // End of the block: by the recursion, or afresh where the recursion would cancel
-    bool fresh = false;
-    for (Index i = 0; i < r && !fresh; ++i) {
-        double d = diag_[i];
-        for (Index j = 0; j < b; ++j) d -= N(i, j) * N(i, j);
-        fresh = !(d > refresh_below * diag_reference_[i]);
+    for (Index j = 0; j < b; ++j) {
+        const double* k = N.col(j);
+        for (Index i = 0; i < r; ++i) diag_[i] -= k[i] * k[i];
+        for (Index t = 0; t < targets_; ++t) axpy(-E(j, m_ + t), k, alpha_.data() + t * r, r);
     }
+    bool fresh = false;
+    for (Index i = 0; i < r; ++i) fresh = fresh || !(diag_[i] > refresh_below * diag_reference_[i]);
     if (fresh) {
         restart_working();
     } else {
-        for (Index j = 0; j < b; ++j) {
-            for (Index i = 0; i < r; ++i) diag_[i] -= N(i, j) * N(i, j);
-            for (Index t = 0; t < targets_; ++t) axpy(-E(j, m_ + t), N.col(j), alpha_.data() + t * r, r);
-        }
         blas::gemm('T', 'N', 1.0, Cg.columns(0, m_), g, 0.0, M(predictions_.data(), m_, targets_));
         for (Index t = 0; t < targets_; ++t) norm2_[t] = squared_norm(g.col(t), r);
         inverse_norm2_ = 0;
@@ -579,9 +558,16 @@ void WidthPath::append_working(CM Z_test, const PathRows& rows, Index at, Index 
     // Backwards through the block; its end state is put back afterwards
     const auto end_predictions = predictions_, end_alpha = alpha_, end_diag = diag_, end_norm2 = norm2_;
     const double end_inverse = inverse_norm2_;
+    std::vector<double> norm2_of_features(b);
+    for (Index j = 0; j < b; ++j) {
+        count_norm(Z, j);
+        norm2_of_features[j] = norm2_of_features_;
+    }
+    if (penalty_ > 0) follow_coefficient_norms(N, E.columns(m_, targets_));
     width_ += b;
     for (Index j = b - 1; j >= 0; --j) {
-        write_working_row(rows, at + j);
+        norm2_of_features_ = norm2_of_features[j];
+        write_working_row(rows, at + j, j);
         --width_;
         const double* k = N.col(j);
         double k2 = 0;
@@ -603,20 +589,49 @@ void WidthPath::append_working(CM Z_test, const PathRows& rows, Index at, Index 
     diag_ = end_diag;
     norm2_ = end_norm2;
     inverse_norm2_ = end_inverse;
+    norm2_of_features_ = norm2_of_features[b - 1];
     width_ += b;
+    if (penalty_ > 0) std::copy_n(followed_norm2_.data() + (b - 1) * targets_, targets_, coefficient_norm2_.data());
 }
 
-void WidthPath::write_working_row(const PathRows& rows, Index at) {
+// |a|^2 = |g|^2 - P |alpha|^2 cancels while the penalty dominates; the sum of its changes from feature to feature
+// does not. Called with alpha at the end of the block; fills followed_norm2_, targets x b.
+void WidthPath::follow_coefficient_norms(CM k, CM E_g) {
+    const Index r = rank_, b = k.cols;
+    followed_norm2_.resize(std::max<Index>(followed_norm2_.size(), b * targets_));
+    std::vector<double> alpha(r);
+    for (Index t = 0; t < targets_; ++t) {
+        std::copy_n(alpha_.data() + t * r, r, alpha.data());
+        double g2 = norm2_[t];
+        std::vector<double> change(b), direct(b);
+        std::vector<char> cancels(b);
+        for (Index j = b - 1; j >= 0; --j) {
+            const double e = E_g(j, t), virtual2 = penalty_ * squared_norm(alpha.data(), r);
+            direct[j] = std::max(0.0, g2 - virtual2);
+            cancels[j] = virtual2 > 0.5 * g2;
+            axpy(e, k.col(j), alpha.data(), r);  // alpha before feature j
+            change[j] = e * (2 * penalty_ * dot(k.col(j), alpha.data(), r) -
+                             e * (1 + penalty_ * squared_norm(k.col(j), r)));
+            g2 += e * e;
+        }
+        double norm2 = coefficient_norm2_[t];
+        for (Index j = 0; j < b; ++j) {
+            norm2 = cancels[j] ? std::max(0.0, norm2 + change[j]) : direct[j];
+            followed_norm2_[j * targets_ + t] = norm2;
+        }
+    }
+}
+
+void WidthPath::write_working_row(const PathRows& rows, Index at, Index in_block) {
     rows.degrees_of_freedom[at] =
         penalty_ > 0 ? static_cast<double>(n_) - penalty_ * inverse_norm2_ : static_cast<double>(rank_);
     rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
     rows.condition[at] = condition();
     for (Index t = 0; t < targets_; ++t) {
         double train = 0, norm2 = norm2_[t];
-        if (penalty_ > 0) {  // residual = P alpha; [sqrt(P) alpha; a] has the norm of g
-            const double alpha2 = squared_norm(alpha_.data() + t * rank_, rank_);
-            train = penalty_ * penalty_ * alpha2;
-            norm2 = std::max(0.0, norm2 - penalty_ * alpha2);
+        if (penalty_ > 0) {  // residual = P alpha
+            train = penalty_ * penalty_ * squared_norm(alpha_.data() + t * rank_, rank_);
+            norm2 = followed_norm2_[in_block * targets_ + t];
         } else if (stage_ == Stage::rotated) {
             train = squared_norm(residual_.data() + t * q_rows_, n_);
         }
@@ -657,48 +672,16 @@ void WidthPath::write_errors(const PathRows& rows, Index at, Index t, double tra
     if (rows.predictions) std::copy_n(f, m_, rows.predictions + (at * targets_ + t) * m_);
 }
 
-// ---- condition estimate ---------------------------------------------------------------------------------------
+// ---- condition ------------------------------------------------------------------------------------------------
 
-// sigma_max by the Rayleigh quotient of a power iterate, kept up to date feature by feature.
-void WidthPath::track_largest(CM Z, Index j) {
-    double s = 0;
-    if (largest2_ == 0.0) {
-        for (Index i = 0; i < n_; ++i) s += Z(j, i) * Z(j, i);
-        if (s == 0.0) return;
-        for (Index i = 0; i < n_; ++i) direction_[i] = Z(j, i) / std::sqrt(s);
-        largest2_ = s;
-        return;
-    }
-    for (Index i = 0; i < n_; ++i) s += Z(j, i) * direction_[i];
-    largest2_ += s * s;
+void WidthPath::count_norm(CM Z, Index j) {
+    for (Index i = 0; i < n_; ++i) norm2_of_features_ += Z(j, i) * Z(j, i);
 }
 
-// A few power steps whenever the width has grown by a quarter.
-void WidthPath::refresh_largest() {
-    if (width_ * 4 < refreshed_at_ * 5 || rank_ == 0 || largest2_ == 0.0) return;
-    refreshed_at_ = width_;
-    const bool primal = stage_ == Stage::primal;
-    const Index length = primal ? n_ : rank_;
-    const CM A(R_.data(), rank_, length, capacity_);  // Z^T, or R with R^T R = Z Z^T (+ P I)
-    std::vector<double> image(rank_);
-    const M x(direction_.data(), length, 1), v(image.data(), rank_, 1);
-    for (int step = 0; step < 4; ++step) {
-        blas::gemm('N', 'N', 1.0, A, x, 0.0, v);
-        largest2_ = squared_norm(image.data(), rank_);
-        if (step == 3 || largest2_ == 0.0) break;
-        blas::gemm('T', 'N', 1.0, A, v, 0.0, x);
-        const double norm = std::sqrt(squared_norm(direction_.data(), length));
-        for (double& d : direction_) d /= norm;
-    }
-    if (!primal) largest2_ = std::max(0.0, largest2_ - penalty_);
-}
-
-// sigma_max |Z^+|_F: at least the condition number (up to the power iterate's shortfall), at most sqrt(rank) times.
+// |A|_F |A^+|_F of what is factorised: A = [Z; sqrt(P) I_N] in the primal, [Z, sqrt(P) I_n] in the dual.
 double WidthPath::condition() const {
-    double inverse2 = inverse_norm2_;
-    if (stage_ == Stage::dual && penalty_ > 0 && width_ < n_)
-        inverse2 = std::max(inverse2 - static_cast<double>(n_ - width_) / penalty_, 0.0);
-    return std::max(1.0, std::sqrt((largest2_ + penalty_) * inverse2));
+    const double ridge2 = penalty_ * static_cast<double>(stage_ == Stage::primal ? width_ : n_);
+    return std::max(1.0, std::sqrt((norm2_of_features_ + ridge2) * inverse_norm2_));
 }
 
 }  // namespace pyphenom

@@ -34,16 +34,17 @@ struct PathRows {
     Matrix<double> coefficient_norm;     // |a_N|
     Matrix<double> leave_one_out_error;  // mean squared leave-one-out residual, P held
     double* degrees_of_freedom;          // trace of the hat matrix
-    double* condition;                   // estimate of cond(Z_N), see WidthPath::condition
+    double* condition;                   // |A|_F |A^+|_F: between cond(A) and rank(A) cond(A)
     double* rank;                        // numerical rank of Z_N
     double* predictions;                 // b x targets x tests (last fastest), or null
 };
 
 class WidthPath {
   public:
-    // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive.
+    // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive. A feature counts
+    // as dependent on those before it where what they leave of it is below `tolerance` times its norm.
     // All memory is taken here and at a change of stage.
-    WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty);
+    WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance);
 
     // Z: b x n and Z_test: b x m, one feature a row.
     void append(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows);
@@ -56,7 +57,8 @@ class WidthPath {
     void choose_first_stage(Matrix<const double> Z);
     Index append_primal(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at);
     Index append_rotated(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at);
-    void append_working(Matrix<const double> Z_test, const PathRows& rows, Index at, Index count);
+    void append_working(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at,
+                        Index count);
     void grow(Matrix<const double> Z_test, const PathRows& rows, Index at);
 
     void enter_dual_from_primal();
@@ -67,18 +69,18 @@ class WidthPath {
 
     void repeat_row(Matrix<const double> Z_test, const PathRows& rows, Index at);
     void write_primal_row(const PathRows& rows, Index at);
-    void write_working_row(const PathRows& rows, Index at);
+    void write_working_row(const PathRows& rows, Index at, Index in_block);
+    void follow_coefficient_norms(Matrix<const double> k, Matrix<const double> E_g);
     double leave_one_out_primal(Index target);
     double leave_one_out_working(Index target);
     void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2, double loo);
     bool pinned(Index sample) const;
 
-    void track_largest(Matrix<const double> Z, Index j);
-    void refresh_largest();
+    void count_norm(Matrix<const double> Z, Index j);
     double condition() const;
 
     Index n_, m_, targets_, max_width_, capacity_;
-    double penalty_;
+    double penalty_, tolerance_;
     Stage stage_ = Stage::unset;
     Index width_ = 0;
     Index rank_ = 0;       // columns of the factor in use
@@ -92,10 +94,9 @@ class WidthPath {
     std::vector<double> y_working_;      // rank x targets: y, or Q^T y
     std::vector<double> alpha_, diag_, diag_reference_;  // of K^-1 y and K^-1 in working coordinates
     std::vector<double> norm2_;          // targets: |g|^2
+    std::vector<double> coefficient_norm2_, followed_norm2_;  // |a|^2 before and inside a block; ridge only
     double inverse_norm2_ = 0.0;         // |R^-1|_F^2
-    std::vector<double> direction_;      // unit vector near the top singular one
-    double largest2_ = 0.0;              // |Z^T direction|^2, from below to sigma_max^2
-    Index refreshed_at_ = 0;
+    double norm2_of_features_ = 0.0;     // |Z_N|_F^2
 
     // Factors. Q: (n [+ capacity]) x capacity. R: capacity x n, holds Z^T in the primal stage.
     // C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later.

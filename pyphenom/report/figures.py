@@ -1,0 +1,186 @@
+"""Prediction and measurement on one pair of axes: theory is a line, measurement is points with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import ArrayLike
+
+from pyphenom.studies import Figure, Select
+from pyphenom.studies.inference import critical, summarise
+
+# Okabe and Ito's colours, told apart under every common form of colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+_STYLE: Any = {
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.grid": True,
+    "figure.constrained_layout.use": True,
+    "figure.figsize": (6.0, 4.0),
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "legend.framealpha": 0.9,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "pyphenom",  # the same figure is the same file
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the house style inside the block; matplotlib's settings return to what they were after it."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def theory(axes: Axes, x: ArrayLike, y: ArrayLike, band: ArrayLike = 0.0, label: str = "", colour: str = "C0") -> None:
+    """Draw a prediction as a line with its band, broken by a vertical line where it diverges.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    x, y : array_like of shape (K,)
+        The curve, in any order; infinite where the theory diverges.
+    band : array_like of shape (K,) or float, optional
+        Stated error of the prediction.
+    label : str, optional
+        For the legend.
+    colour : str, optional
+        Of line and band.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    order = np.argsort(x)
+    x, y, band = x[order], y[order], np.broadcast_to(np.asarray(band, dtype=np.float64), y.shape)[order]
+    drawn = np.where(np.isfinite(y), y, np.nan)
+    axes.plot(x, drawn, color=colour, label=f"{label} theory".strip())
+    if np.any(band > 0.0):
+        axes.fill_between(x, drawn - band, drawn + band, color=colour, alpha=0.2, linewidth=0.0)
+    for place in x[np.isinf(y)]:
+        divergence(axes, float(place))
+
+
+def measurement(axes: Axes, rows: pd.DataFrame, x: str, label: str = "", colour: str = "C0") -> None:
+    """Draw the mean over replicates at each point, with its 95 % interval if there are two replicates or more.
+
+    A point with a value that is not finite is left out: a mean over the others would hide it.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    rows : DataFrame
+        Measured rows of one quantity, one for each replicate at each point.
+    x : str
+        Point column of the horizontal axis.
+    label : str, optional
+        For the legend.
+    colour : str, optional
+        Of the points.
+
+    Raises
+    ------
+    ValueError
+        If a replicate has several rows at a point.
+    """
+    if rows.duplicated([x, "replicate"]).any():
+        raise ValueError(f"a replicate has several rows at the same {x!r}: the arm has other points to tell apart")
+    groups = {place: group.to_numpy(np.float64)[:, None] for place, group in rows.groupby(x)["value"]}
+    samples = {place: summarise(values) for place, values in groups.items() if np.isfinite(values).all()}
+    counts = sorted({sample.n for sample in samples.values()})
+    half = [critical(0.05, s.n) * s.standard_error[0] if s.n > 1 else np.nan for s in samples.values()]
+    axes.errorbar(
+        np.array(list(samples), dtype=np.float64),
+        [sample.mean[0] for sample in samples.values()],
+        yerr=None if np.isnan(half).all() else half,
+        fmt="o",
+        markersize=4,
+        capsize=2.5,
+        color=colour,
+        label=f"{label} measured, n={' to '.join(map(str, dict.fromkeys(counts[:1] + counts[-1:])))}".strip(),
+        zorder=3,
+    )
+
+
+def divergence(axes: Axes, x: float) -> None:
+    """Mark a place where the theory diverges; the legend says so once."""
+    known = "theory diverges" in axes.get_legend_handles_labels()[1]
+    axes.axvline(x, color="0.4", linestyle="--", linewidth=1.0, label=None if known else "theory diverges")
+
+
+def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
+    """Draw a declared figure from the rows of a result.
+
+    Parameters
+    ----------
+    figure : Figure
+        What its study declares.
+    rows : DataFrame
+        Measured and predicted rows of that study.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, or if several rows claim the same place.
+    """
+    rows = rows[(rows["quantity"] == figure.quantity) & rows[figure.x].notna()] if figure.x in rows else rows.iloc[:0]
+    arms = figure.arms or tuple(dict.fromkeys(rows["arm"]))
+    if rows.empty:
+        raise ValueError(f"figure {figure.name!r}: no rows of {figure.quantity!r} over {figure.x!r}")
+    with style():
+        canvas = Canvas()
+        axes = canvas.add_subplot()
+        axes.set(title=figure.caption, xlabel=figure.x_label, ylabel=figure.y_label)
+        axes.set(xscale=figure.x_scale, yscale=figure.y_scale)
+        for index, arm in enumerate(arms):
+            colour, label = COLOURS[index % len(COLOURS)], arm if len(arms) > 1 else ""
+            here = rows[rows["arm"] == arm]
+            predicted, measured = here[here["origin"] == "predicted"], here[here["origin"] == "measured"]
+            if len(predicted):
+                curve = Select(figure.quantity, over=figure.x).predicted(predicted)
+                theory(axes, curve.index, curve["value"], curve["band"], label, colour)
+            if len(measured):
+                measurement(axes, measured, figure.x, label, colour)
+        axes.legend()
+    return canvas
+
+
+def save_figure(canvas: Canvas, path: Path) -> None:
+    """Save a figure in the format that the suffix names: PNG at 150 dots per inch, SVG, or PDF.
+
+    Parameters
+    ----------
+    canvas : matplotlib.figure.Figure
+        With a label on every axis.
+    path : Path
+        Its folder exists.
+
+    Raises
+    ------
+    ValueError
+        If an axis has no label.
+    """
+    for axes in canvas.axes:
+        if not (axes.get_xlabel() and axes.get_ylabel()):
+            raise ValueError(f"{path.name}: an axis has no label")
+    with style():
+        # No date inside: the same result writes the same file.
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+        canvas.savefig(path, metadata=metadata)

@@ -1,0 +1,91 @@
+"""A process pool whose workers leave the processor, the terminal and the machine as they should."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+
+@contextmanager
+def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield an executor with ``jobs`` worker processes, for the ``executor`` of :func:`~pyphenom.studies.run`.
+
+    The workers are spawned, since a fork copies locks that threads hold. Each uses ``cores // jobs`` threads for
+    BLAS and OpenMP, at least one. They ignore Ctrl-C, which the parent handles, and they end with the parent,
+    whichever way it ends.
+
+    Parameters
+    ----------
+    jobs : int
+        Worker processes; at least 1.
+
+    Yields
+    ------
+    ProcessPoolExecutor
+
+    Raises
+    ------
+    ValueError
+        If ``jobs`` is less than 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs: got {jobs}, expected at least 1")
+    context = multiprocessing.get_context("spawn")
+    # Only this process holds the far end: it closes when the run is given up, and also when this process is killed.
+    lifeline, far_end = context.Pipe(duplex=False)
+    threads = max(1, cores() // jobs)
+    executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(threads, lifeline))
+    with _interrupts_ignored():  # the workers inherit it: a Ctrl-C while they start is not theirs either
+        executor.submit(os.getpid)
+    try:
+        yield executor
+    except BaseException:
+        far_end.close()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        far_end.close()
+        lifeline.close()
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _start_worker(threads: int, lifeline: Connection) -> None:
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    # Libraries already here take the limit; those that the measurement will import read the environment.
+    threadpool_limits(threads)
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+
+
+def _end_with(lifeline: Connection) -> None:
+    try:
+        lifeline.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)

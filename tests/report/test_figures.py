@@ -1,0 +1,112 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from matplotlib.figure import Figure as Canvas
+from scipy import stats
+
+from pyphenom.report import divergence, draw, measurement, save_figure, style, theory
+from pyphenom.studies import Figure
+
+FIGURE = Figure("risk", "Risk", "risk", "ratio", "parameters per sample", "excess risk", y_scale="log")
+
+
+def rows(arms=("a",), diverges=False):
+    ratios, table = (0.5, 1.0, 2.0), []
+    for arm in arms:
+        for ratio in ratios:
+            value = np.inf if diverges and ratio == 1.0 else ratio
+            table.append({"arm": arm, "ratio": ratio, "origin": "predicted", "value": value, "band": 0.1 * ratio})
+            for replicate in range(4):
+                place = {"arm": arm, "ratio": ratio, "origin": "measured", "replicate": replicate, "band": 0.0}
+                table.append(place | {"value": ratio + 0.1 * replicate})
+    return pd.DataFrame(table).assign(quantity="risk", study="s")
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_theory_is_a_line_and_measurement_is_points_with_intervals():
+    (axes,) = draw(FIGURE, rows()).axes
+    assert legend(axes) == ["theory", "measured, n=4"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("parameters per sample", "excess risk")
+    assert axes.get_yscale() == "log"
+    line, points = axes.get_lines()[:2]
+    np.testing.assert_allclose(line.get_ydata(), [0.5, 1.0, 2.0])
+    np.testing.assert_allclose(points.get_ydata(orig=False), [0.65, 1.15, 2.15])
+    assert points.get_linestyle() == "None"
+    low, high = axes.collections[-1].get_segments()[0][:, 1]
+    half = stats.t.isf(0.025, 3) * stats.sem([0.5, 0.6, 0.7, 0.8])
+    np.testing.assert_allclose([low, high], [0.65 - half, 0.65 + half])
+
+
+def test_a_divergence_breaks_the_line_and_is_marked_once():
+    (axes,) = draw(FIGURE, rows(("a", "b"), diverges=True)).axes
+    assert legend(axes).count("theory diverges") == 1
+    assert np.isnan(axes.get_lines()[0].get_ydata()[1])
+    assert [line.get_xdata() for line in axes.get_lines() if line.get_label() == "theory diverges"] == [[1.0, 1.0]]
+    assert "b measured, n=4" in legend(axes)
+
+
+def test_arms_have_colours_of_their_own():
+    (axes,) = draw(FIGURE, rows(("a", "b", "c"))).axes
+    lines = [line for line in axes.get_lines() if line.get_label().endswith("theory")]
+    assert len({line.get_color() for line in lines}) == 3
+
+
+def test_nothing_to_draw_is_an_error():
+    with pytest.raises(ValueError, match="no rows of 'risk' over 'width'"):
+        draw(Figure("f", "", "risk", "width", "x", "y"), rows())
+
+
+def test_one_replicate_has_no_interval():
+    axes = Canvas().add_subplot()
+    measurement(axes, rows()[lambda r: r["replicate"] == 0], "ratio")
+    assert not axes.collections
+    assert axes.get_legend_handles_labels()[1] == ["measured, n=1"]
+
+
+def test_a_failed_cell_and_a_value_that_is_not_finite_are_no_obstacle():
+    table = rows()
+    table = table[~((table["replicate"] == 3) & (table["ratio"] == 1.0))]
+    table.loc[(table["replicate"] == 0) & (table["ratio"] == 2.0), "value"] = np.nan
+    (axes,) = draw(FIGURE, table).axes
+    assert legend(axes)[1] == "measured, n=3 to 4"
+    np.testing.assert_allclose(axes.get_lines()[1].get_ydata(orig=False), [0.65, 1.1])
+
+
+def test_points_that_are_not_told_apart_are_an_error():
+    with pytest.raises(ValueError, match="several rows at the same 'ratio'"):
+        draw(FIGURE, pd.concat([rows()[lambda r: r["origin"] == "measured"]] * 2))
+
+
+def test_the_style_leaves_no_trace():
+    before = dict(mpl.rcParams)
+    draw(FIGURE, rows())
+    with style():
+        assert mpl.rcParams["savefig.dpi"] == 150
+    assert dict(mpl.rcParams) == before
+
+
+def test_files_are_reproducible_and_labelled(tmp_path):
+    for suffix, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        first, second = tmp_path / f"1.{suffix}", tmp_path / f"2.{suffix}"
+        for path in (first, second):
+            save_figure(draw(FIGURE, rows()), path)
+        assert first.read_bytes().startswith(start)
+        assert first.read_bytes() == second.read_bytes()
+    assert image.imread(tmp_path / "1.png").shape[:2] == (600, 900)  # 6 by 4 inches at 150 dots per inch
+    canvas = Canvas()
+    canvas.add_subplot().set_xlabel("x")
+    with pytest.raises(ValueError, match=r"figure.png: an axis has no label"):
+        save_figure(canvas, tmp_path / "figure.png")
+
+
+def test_helpers_draw_on_any_axes():
+    axes = Canvas().add_subplot()
+    theory(axes, [3, 1, 2], [9.0, 1.0, 4.0], label="square")
+    divergence(axes, 5.0)
+    np.testing.assert_allclose(axes.get_lines()[0].get_xdata(), [1, 2, 3])
+    assert axes.get_legend_handles_labels()[1] == ["square theory", "theory diverges"]

@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from toy_study import study
+
+from pyphenom.report import study_table, verdict_table
+from pyphenom.report.tables import remarks
+from pyphenom.studies import BrokenStudy, run
+
+
+def text(renderable):
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+@pytest.fixture
+def result(tmp_path):
+    return run(study, "smoke", store=tmp_path)
+
+
+def row(table, name):
+    (line,) = [line for line in text(table).splitlines() if name in line]
+    return [cell.strip() for cell in line.split("│")[1:-1]]
+
+
+def test_the_effect_comes_first_and_the_word_last(result):
+    table = verdict_table([result])
+    verdict = next(v for v in result.verdicts if v.id == "square")
+    low, high = (f"{end:.4g}" for end in verdict.interval)
+    expected = ["square", f"{verdict.measured:.4g}", f"({low}, {high})", "5", "4", "a priori", "CONFIRMED", "yes"]
+    assert row(table, "square") == expected
+    assert row(table, "wrong (control)")[-2:] == ["REFUTED", "yes"]
+    assert row(table, "order (secondary)")[3:] == ["> 0.5", "4", "a priori", "-", ""]
+    assert row(table, "nothing (control)")[3] == "[-1, 1]"
+    assert "worst of 3: location=" in text(table)
+
+
+def test_what_is_not_expected_stands_out(result):
+    verdict = replace(result.verdicts[0], word="VOID", measured=float("nan"), advice="the reason")
+    void = replace(result, verdicts=(verdict,))
+    assert row(verdict_table([void]), " mean ")[1:] == ["", "", "", "4", "a priori", "VOID", "no: CONFIRMED"]
+    assert remarks([void]) == ["toy, mean: the reason"]
+    assert row(verdict_table([void]), "toy (smoke")[-2:] == ["VOID", "no"]
+
+
+def test_studies_and_broken_plug_ins_are_listed():
+    table = study_table({"toy": study, "bad": BrokenStudy("no [such] module")})
+    assert row(table, "toy") == ["toy", "The mean of a Gaussian", "4", "smoke 12 · quick 36 · full 120"]
+    assert row(table, "bad")[1] == "cannot be loaded: no [such] module"

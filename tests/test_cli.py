@@ -1,0 +1,212 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parent / "studies"))
+
+import toy_study
+
+from pyphenom import cli
+from pyphenom.studies import PRESETS, Store, WorkerLost, registry, runner
+
+GROUP = "pyphenom.studies"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYPHENOM_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(toy_study, "twin", replace(toy_study.study, name="twin"), raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Make these studies, and no others, the installed ones."""
+
+    def install(**sources):
+        points = EntryPoints(EntryPoint(name, source, GROUP) for name, source in sources.items())
+        monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+    install(toy="toy_study:study")
+    return install
+
+
+def pyphenom(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def smoke(*arguments):
+    return pyphenom(*arguments, "--preset", "smoke", "--jobs", "1")
+
+
+def strict(text):
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_a_run_prints_verdicts_and_writes_files(installed, place):
+    result = smoke("run", "toy")
+    assert result.exit_code == 0, result.output
+    assert "CONFIRMED" in result.stdout
+    assert "12/12" in result.stderr
+    names = {"rows.csv", "verdicts.json", "mean.png"}
+    assert {path.name for path in (place / "pyphenom-results" / "toy").iterdir()} == names
+    assert len(Store(place / "pyphenom-results" / "cells")) == 12
+
+
+def test_json_is_all_there_is_on_stdout(installed):
+    content = strict(smoke("run", "toy", "--json").stdout)
+    assert content["as_expected"] is True
+    assert [study["study"] for study in content["studies"]] == ["toy"]
+    assert [v["word"] for v in content["studies"][0]["verdicts"]][:2] == ["CONFIRMED", "CONFIRMED"]
+
+
+def test_a_run_replays_unless_it_is_fresh(installed, place, monkeypatch):
+    monkeypatch.setenv("TOY_LOG", str(place / "log"))
+    for arguments, lines in (((), 12), ((), 12), (("--fresh",), 24), (("--seed", "1"), 36), (("-o", "other"), 48)):
+        smoke("run", "toy", *arguments)
+        assert len((place / "log").read_text().splitlines()) == lines
+    assert (place / "other" / "toy" / "rows.csv").exists()
+    monkeypatch.setenv("PYPHENOM_STORE", str(place / "elsewhere"))
+    smoke("run", "toy")
+    assert len(Store(place / "elsewhere")) == 12
+
+
+def test_validate_decides_all_studies_as_one_family(installed):
+    alone = strict(smoke("run", "toy", "--json").stdout)["studies"][0]["verdicts"]
+    installed(toy="toy_study:study", twin="toy_study:twin")
+    result = smoke("validate", "--json")
+    both = strict(result.stdout)["studies"]
+    assert result.exit_code == 0
+    assert [study["study"] for study in both] == ["toy", "twin"]
+    # The claim is the last that Holm looks at: alone it has one rival, with the twin three.
+    assert both[0]["verdicts"][0]["level"] == pytest.approx(alone[0]["level"] / 2)
+    assert both[0]["verdicts"][0]["interval"] == alone[0]["interval"]
+
+
+def test_what_is_not_as_expected_is_exit_status_1(installed, monkeypatch):
+    wrong = replace(toy_study.study, claims=(replace(toy_study.study.controls[0], id="false"),), controls=(), guards=())
+    monkeypatch.setattr(toy_study, "study", wrong)
+    result = smoke("run", "toy")
+    assert result.exit_code == 1
+    assert "REFUTED" in result.stdout
+    monkeypatch.setenv("TOY_BEHAVIOUR", "fail")
+    result = smoke("run", "toy", "--fresh")
+    assert result.exit_code == 1
+    assert "the toy is broken" in result.stdout
+
+
+def test_one_bad_study_does_not_stop_the_others(installed, monkeypatch):
+    bad = replace(toy_study.study, name="bad", predict=lambda cells, measured: 1 / 0)
+    monkeypatch.setattr(toy_study, "bad", bad, raising=False)
+    installed(bad="toy_study:bad", missing="nowhere:study", toy="toy_study:study")
+    result = smoke("validate", "--json")
+    assert result.exit_code == 1
+    assert [study["study"] for study in strict(result.stdout)["studies"]] == ["toy"]
+    assert "bad, predict: ZeroDivisionError" in result.stderr
+    assert "'missing' cannot be loaded from nowhere:study" in result.stderr
+
+
+def test_a_figure_that_cannot_be_drawn_comes_after_the_verdicts(installed, monkeypatch, place):
+    empty = replace(toy_study.study.figures[0], quantity="nothing")
+    monkeypatch.setattr(toy_study, "study", replace(toy_study.study, figures=(empty,)))
+    result = smoke("run", "toy", "--json")
+    assert strict(result.stdout)["as_expected"] is True
+    assert (result.exit_code, "no rows of 'nothing'" in result.stderr) == (1, True)
+    assert (place / "pyphenom-results" / "toy" / "verdicts.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "toi"), "did you mean toy?"),
+        (("run",), "Missing argument"),
+        (("run", "toy", "--preset", "huge"), "huge"),
+        (("run", "toy", "--jobs", "-1"), "jobs"),
+        (("march",), "march"),
+    ],
+)
+def test_wrong_usage_is_exit_status_2(installed, arguments, message):
+    result = pyphenom(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_nothing_to_validate_is_wrong_usage(installed):
+    installed()
+    result = smoke("validate")
+    assert (result.exit_code, "no study is installed" in result.stderr) == (2, True)
+
+
+def test_ctrl_c_is_exit_status_130_and_says_how_to_go_on(installed, monkeypatch):
+    def interrupted(cell, streams):
+        if cell.parameters["location"] == 4.0:
+            raise KeyboardInterrupt
+        return toy_study.measure(cell, streams)
+
+    monkeypatch.setattr(toy_study, "study", replace(toy_study.study, measure=interrupted))
+    result = smoke("run", "toy", "--json")
+    assert (result.exit_code, result.stdout) == (130, "")
+    message = " ".join(result.stderr.split())
+    assert re.search("stopped: 8 of 12 cells of toy are kept in .*; run it again to resume", message)
+
+
+def test_a_lost_worker_is_exit_status_1(installed, monkeypatch):
+    def lost(*arguments):
+        raise WorkerLost("a worker was lost")
+
+    monkeypatch.setattr(runner, "measure", lost)
+    monkeypatch.setattr("pyphenom.studies.measure", lost)
+    result = smoke("run", "toy")
+    assert (result.exit_code, "a worker was lost" in result.stderr) == (1, True)
+
+
+def test_the_list_names_studies_and_broken_plug_ins(installed):
+    installed(toy="toy_study:study", bad="nowhere:study")
+    result = pyphenom("list")
+    assert result.exit_code == 0
+    assert "The mean of a Gaussian" in result.stdout
+    assert "smoke 12 · quick 36 · full 120" in result.stdout
+    assert "cannot be loaded" in result.stdout
+
+
+def test_version_and_presets():
+    result = pyphenom("--version")
+    assert (result.exit_code, result.stdout.strip()) == (0, cli._version())
+    assert tuple(preset.value for preset in cli.PresetName) == PRESETS
+
+
+def test_the_command_line_starts_without_the_heavy_libraries():
+    code = "import sys, pyphenom.cli; print([m for m in ('matplotlib', 'pandas', 'torch') if m in sys.modules])"
+    # The package itself may import what it likes; the command line adds nothing heavy.
+    package = subprocess.check_output([sys.executable, "-c", code.replace(".cli", "")], text=True)
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == package
+
+
+def test_a_real_process_with_real_entry_points(place):
+    folder = place / "toy-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(f"[{GROUP}]\ntoy = toy_study:study\n")
+    paths = [str(place), str(Path(toy_study.__file__).parent), os.environ.get("PYTHONPATH", "")]
+    command = sys.executable, "-c", "from pyphenom.cli import app; app()"
+    done = subprocess.run(
+        [*command, "run", "toy", "--preset", "smoke", "--jobs", "2", "--json"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert strict(done.stdout)["as_expected"] is True
+    assert "12/12" in done.stderr
