@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -109,10 +110,24 @@ def validate(
 def _run(
     names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
 ) -> None:
-    from pyphenom.studies import BrokenStudy, UnknownStudy, WorkerLost, compare, conclude, load, measure
-    from pyphenom.studies.store import Store
+    try:
+        complaints, as_expected = _judge(names, preset, jobs, seed, output, fresh, as_json)
+    except KeyboardInterrupt as interrupt:
+        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+    for complaint in complaints:
+        _complain(complaint)
+    if complaints or not as_expected:
+        raise typer.Exit(NOT_AS_EXPECTED)
 
-    store = Store.default() if _store_is_elsewhere() else Store(output / "cells")
+
+def _judge(
+    names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
+) -> tuple[list[str], bool]:
+    """Return what went wrong, and whether all verdicts are as expected."""
+    from pyphenom.report import save
+    from pyphenom.studies import BrokenStudy, Store, UnknownStudy, WorkerLost, compare, conclude, load, measure
+
+    store = Store(Path(os.environ.get("PYPHENOM_STORE") or output / "cells"))
     studies, complaints, comparisons = [], [], []
     for name in names:
         try:
@@ -121,50 +136,46 @@ def _run(
             _stop(str(error), WRONG_USAGE)
         except BrokenStudy as error:
             complaints.append(str(error))
-    try:
-        with _executor(jobs) as executor, _progress() as progress:
-            for study in studies:
-                try:
-                    comparisons.append(compare(measure(study, preset.value, executor, store, seed, progress, fresh)))
-                except (ValueError, ImportError) as error:  # the other studies of the run are still judged
-                    complaints.append(str(error))
-        results = conclude(comparisons)
-        complaints += _publish(results, output, as_json)
-    except KeyboardInterrupt as interrupt:
-        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
-    except WorkerLost as error:
-        _stop(str(error), NOT_AS_EXPECTED)
-    for complaint in complaints:
-        _complain(complaint)
-    if complaints or not all(result.as_expected for result in results):
-        raise typer.Exit(NOT_AS_EXPECTED)
-
-
-def _publish(results: Sequence[StudyResult], output: Path, as_json: bool) -> list[str]:
-    """Print the verdicts, write the files, and return what could not be written."""
-    from pyphenom.report import save, verdict_table
-    from pyphenom.report.tables import remarks
-
+    with _executor(jobs) as executor, _progress() as progress:
+        for study in studies:
+            try:
+                comparisons.append(compare(measure(study, preset.value, executor, store, seed, progress, fresh)))
+            except (ValueError, ImportError) as error:  # the other studies of the run are still judged
+                complaints.append(str(error))
+            except WorkerLost as error:  # and with it the pool
+                return [*complaints, str(error)], False
+    results = conclude(comparisons)
     if as_json:
-        everything = {
-            "pyphenom": _version(),
-            "as_expected": all(result.as_expected for result in results),
-            "studies": [result.to_dict() for result in results],
-        }
-        print(json.dumps(everything, indent=2, allow_nan=False))
+        _print_json(results, complaints)
     else:
-        console = Console()
-        console.print(verdict_table(results))
-        for line in remarks(results):
-            console.print(line, markup=False)
-        console.print(f"rows, verdicts and figures go to {output}", markup=False)
-    complaints = []
+        _print_table(results)
     for result in results:
         try:
             save(result, output)
         except ValueError as error:  # a figure with nothing to draw is no reason to lose those of other studies
             complaints.append(f"{result.study.name}: {error}")
-    return complaints
+    if not as_json:
+        print(f"rows, verdicts and figures are in {output}")
+    return complaints, all(result.as_expected for result in results)
+
+
+def _print_json(results: Sequence[StudyResult], errors: Sequence[str]) -> None:
+    everything = {
+        "pyphenom": _version(),
+        "as_expected": not errors and all(result.as_expected for result in results),
+        "errors": list(errors),
+        "studies": [result.to_dict() for result in results],
+    }
+    print(json.dumps(everything, indent=2, allow_nan=False))
+
+
+def _print_table(results: Sequence[StudyResult]) -> None:
+    from pyphenom.report.tables import remarks, verdict_table
+
+    console = Console()
+    console.print(verdict_table(results))
+    for line in remarks(results):
+        console.print(line, markup=False)
 
 
 @contextmanager
@@ -194,12 +205,6 @@ def _progress() -> Iterator[Progress]:
             bars.update(task, completed=done)  # type: ignore[arg-type]
 
         yield show
-
-
-def _store_is_elsewhere() -> bool:
-    import os
-
-    return bool(os.environ.get("PYPHENOM_STORE"))
 
 
 def _version() -> str:

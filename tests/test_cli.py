@@ -1,8 +1,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -111,7 +113,9 @@ def test_one_bad_study_does_not_stop_the_others(installed, monkeypatch):
     installed(bad="toy_study:bad", missing="nowhere:study", toy="toy_study:study")
     result = smoke("validate", "--json")
     assert result.exit_code == 1
-    assert [study["study"] for study in strict(result.stdout)["studies"]] == ["toy"]
+    content = strict(result.stdout)
+    assert [study["study"] for study in content["studies"]] == ["toy"]
+    assert (content["as_expected"], len(content["errors"])) == (False, 2)
     assert "bad, predict: ZeroDivisionError" in result.stderr
     assert "'missing' cannot be loaded from nowhere:study" in result.stderr
 
@@ -193,20 +197,43 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == package
 
 
-def test_a_real_process_with_real_entry_points(place):
+@pytest.fixture
+def process(place):
+    """Start the command line in another process, with the toy study installed by its entry point."""
     folder = place / "toy-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(f"[{GROUP}]\ntoy = toy_study:study\n")
     paths = [str(place), str(Path(toy_study.__file__).parent), os.environ.get("PYTHONPATH", "")]
-    command = sys.executable, "-c", "from pyphenom.cli import app; app()"
-    done = subprocess.run(
-        [*command, "run", "toy", "--preset", "smoke", "--jobs", "2", "--json"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert strict(done.stdout)["as_expected"] is True
-    assert "12/12" in done.stderr
+
+    def start(*arguments, **environment):
+        return subprocess.Popen(
+            [sys.executable, "-c", "from pyphenom.cli import app; app()", *arguments, "--json"],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def test_a_real_process_with_real_entry_points(process):
+    run = process("run", "toy", "--preset", "smoke", "--jobs", "2")
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors
+    assert strict(output)["as_expected"] is True
+    assert "12/12" in errors
+
+
+def test_ctrl_c_in_a_real_process(process, place):
+    run = process("run", "toy", "--preset", "quick", "--jobs", "2", TOY_BEHAVIOUR="slow")
+    store, deadline = Store(place / "pyphenom-results" / "cells"), time.monotonic() + 30.0
+    while len(store) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    output, errors = run.communicate(timeout=30)
+    assert (run.returncode, output) == (130, ""), errors
+    assert "Traceback" not in errors
+    assert re.search("of 36 cells of toy are kept in .*; run it again to resume", " ".join(errors.split()))

@@ -299,10 +299,11 @@ def _path(
         train, test = (_rows_contiguous(part if scale == 1.0 else part / scale) for part in block(first, count))
         return train, test
 
-    if ridge > 0 and ridge_scaling == "width":
+    if ridge > 0 and (ridge_scaling == "width" or len(wanted) == 1):
+        # Nothing is nested, or nothing is shared: a factorisation for each width.
         z, z_test = scaled(0, total)
         for done, width in enumerate(wanted, start=1):
-            p = penalty * float(width) / dimension
+            p = penalty * (float(width) / dimension if ridge_scaling == "width" else 1.0)
             collected.append(
                 _core.ridge_fit(z[:, :width], targets.train, z_test[:, :width], targets.test, p, keep_predictions)
             )

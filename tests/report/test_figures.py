@@ -104,7 +104,7 @@ def test_files_are_reproducible_and_labelled(tmp_path):
         save_figure(canvas, tmp_path / "figure.png")
 
 
-def test_helpers_draw_on_any_axes():
+def test_the_parts_draw_on_any_axes():
     axes = Canvas().add_subplot()
     theory(axes, [3, 1, 2], [9.0, 1.0, 4.0], label="square")
     divergence(axes, 5.0)

@@ -76,6 +76,7 @@ def test_streams_are_functions_of_their_names(seed, study, replicate, name, othe
     assert (streams.rng(name).integers(2**63, size=4) == expected).all()
     assert streams.seed(name) == again.seed(name)
     assert 0 <= streams.seed(name) < 2**64
+    assert streams.seed(name) != streams.rng(name).bit_generator.seed_seq.generate_state(1, np.uint64)[0]
     if name != other:
         assert streams.seed(name) != streams.seed(other)
         assert (streams.rng(other).integers(2**63, size=4) != expected).any()

@@ -46,11 +46,11 @@ def test_targets_are_matched_by_label_and_may_hold_more():
         extra = pd.DataFrame({"value": [np.inf], "band": [0.0]}, index=pd.Index([9], name="point"))
         return pd.concat([VALUE.predicted(rows)[::-1], extra])
 
-    prediction = VALUES.mean(axis=0)
-    assert words(claim(Curve(9.0)), claim(Curve(9.0), "b", shuffled), predicted=prediction) == ["CONFIRMED"] * 2
-    series = claim(Curve(9.0), target=lambda rows: shuffled(rows)["value"])
-    array = claim(Curve(9.0), "b", target=lambda rows: prediction)
-    assert words(series, array, predicted=prediction) == ["CONFIRMED"] * 2
+    truth = np.array([1.0, 2.0, 4.0])
+    values = truth * np.array([[0.99], [1.0], [1.01]])
+    targets = [VALUE.predicted, shuffled, lambda rows: shuffled(rows)["value"], lambda rows: truth]
+    claims = [claim(Curve(0.5), str(i), target) for i, target in enumerate(targets)]
+    assert [v.word for v in judged(measurement(values, claims, predicted=truth))[0]] == ["CONFIRMED"] * 4
 
 
 def test_statistics_may_be_tables_vectors_or_arrays():

@@ -183,7 +183,8 @@ def test_an_interrupt_while_storing_loses_nothing(tmp_path, log, monkeypatch):
 def test_an_interrupt_keeps_what_the_workers_have_finished_meanwhile(tmp_path):
     def interrupt(name, done, total):
         if done == 1:
-            while len(Store(tmp_path)) < 12:  # the others finish, and nobody has looked at them
+            deadline = time.monotonic() + 20.0  # the others finish, and nobody has looked at them
+            while len(Store(tmp_path)) < 12 and time.monotonic() < deadline:
                 time.sleep(0.01)
             raise KeyboardInterrupt
 

@@ -1,0 +1,6 @@
+"""Sources of data: Gaussian models that a theory names, and real images."""
+
+from pyphenom.data.gaussian import sphere
+from pyphenom.data.images import Images, centred_on_sphere, digits
+
+__all__ = ["Images", "centred_on_sphere", "digits", "sphere"]
