@@ -60,7 +60,7 @@ def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: b
         raise ValueError(f"`{name}` is empty (shape {array.shape}); expected at least one entry along every axis")
     dtype = np.float32 if keep_float32 and array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype=dtype)
+        array = np.require(array, dtype, ["C", "A"])
     # A sum is finite only if all its terms are: one pass without a temporary; the slow look comes only on suspicion.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(array.sum(dtype=np.float64))

@@ -70,6 +70,20 @@ void gemm(char transa, char transb, float alpha, Matrix<const float> A, Matrix<c
     gemm_any(blas_table().sgemm, transa, transb, alpha, A, B, beta, C);
 }
 
+void multiply_symmetric(CM A, CM B, M C) {
+    char side = 'L', uplo = 'U';
+    int m = to_int(C.rows), n = to_int(C.cols), lda = leading(A), ldb = leading(B), ldc = leading(C);
+    double one = 1.0, none = 0.0;
+    blas_table().dsymm(&side, &uplo, &m, &n, &one, mut(A.data), &lda, mut(B.data), &ldb, &none, C.data, &ldc);
+}
+
+void subtract_square(CM B, M A) {
+    char uplo = 'U', trans = 'N';
+    int n = to_int(A.rows), k = to_int(B.cols), lda = leading(A), ldb = leading(B);
+    double minus = -1.0, one = 1.0;
+    blas_table().dsyrk(&uplo, &trans, &n, &k, &minus, mut(B.data), &ldb, &one, A.data, &lda);
+}
+
 void solve_upper(char side, char trans, CM A, M B) {
     char uplo = 'U', diag = 'N';
     int m = to_int(B.rows), n = to_int(B.cols), lda = leading(A), ldb = leading(B);
@@ -92,6 +106,13 @@ void invert_upper(M A) {
     if (n == 0) return;
     blas_table().dtrtri(&uplo, &diag, &n, A.data, &lda, &info);
     succeeded(info, "dtrtri");
+}
+
+bool cholesky(M A) {
+    char uplo = 'U';
+    int n = to_int(A.rows), lda = leading(A), info = 0;
+    blas_table().dpotrf(&uplo, &n, A.data, &lda, &info);
+    return info == 0;
 }
 
 void qr(M A, double* tau, double* work, Index work_size) {

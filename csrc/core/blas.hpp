@@ -15,6 +15,8 @@ namespace pyphenom {
       int*)                                                                                                          \
     X(dtrsm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)             \
     X(dtrmm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)             \
+    X(dsymm, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*)   \
+    X(dsyrk, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, double*, int*)                  \
     X(dgeqrf, cython_lapack, int*, int*, double*, int*, double*, double*, int*, int*)                                \
     X(dorgqr, cython_lapack, int*, int*, int*, double*, int*, double*, double*, int*, int*)                          \
     X(dormqr, cython_lapack, char*, char*, int*, int*, int*, double*, int*, double*, double*, int*, double*, int*,   \
@@ -24,7 +26,8 @@ namespace pyphenom {
     X(dtpqrt, cython_lapack, int*, int*, int*, int*, double*, int*, double*, int*, double*, int*, double*, int*)     \
     X(dtpmqrt, cython_lapack, char*, char*, int*, int*, int*, int*, int*, double*, int*, double*, int*, double*,     \
       int*, double*, int*, double*, int*)                                                                            \
-    X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)
+    X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)                                                \
+    X(dpotrf, cython_lapack, char*, int*, double*, int*, int*)
 
 struct BlasTable {
 #define PYPHENOM_BLAS_MEMBER(name, module, ...) void (*name)(__VA_ARGS__) = nullptr;
@@ -44,12 +47,18 @@ using CM = Matrix<const double>;
 void gemm(char transa, char transb, double alpha, CM A, CM B, double beta, M C);
 void gemm(char transa, char transb, float alpha, Matrix<const float> A, Matrix<const float> B, float beta,
           Matrix<float> C);
+// C <- A B, A symmetric, its upper triangle given.
+void multiply_symmetric(CM A, CM B, M C);
+// A <- A - B B^T, in the upper triangle.
+void subtract_square(CM B, M A);
 // B <- op(A)^-1 B (side 'L') or B op(A)^-1 (side 'R'); A upper triangular.
 void solve_upper(char side, char trans, CM A, M B);
 // B <- A B, A upper triangular.
 void multiply_upper(CM A, M B);
 // A <- A^-1, A upper triangular; the strictly lower part is not read.
 void invert_upper(M A);
+// A = R^T R for symmetric positive definite A: R in the upper triangle; false where A is not.
+bool cholesky(M A);
 // A = QR: R in the upper triangle, reflectors below it and in tau.
 void qr(M A, double* tau, double* work, Index work_size);
 // Turns the reflectors of `qr` into the explicit Q (A.cols columns).

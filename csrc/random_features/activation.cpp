@@ -6,6 +6,7 @@
 namespace pyphenom {
 namespace {
 
+// NaN stays NaN, whatever the activation: an overflow in the product must not look like a feature.
 template <class T, class F>
 void transform(const T* bias, Matrix<T> Z, int threads, F f) {
     (void)threads;  // unused without OpenMP
@@ -39,7 +40,7 @@ template <class T>
 void apply_activation(Activation activation, const T* bias, Matrix<T> Z, int threads) {
     switch (activation) {
         case Activation::relu:
-            return transform(bias, Z, threads, [](T u) { return u > T(0) ? u : T(0); });
+            return transform(bias, Z, threads, [](T u) { return u < T(0) ? T(0) : u; });
         case Activation::tanh:
             return transform(bias, Z, threads, [](T u) { return std::tanh(u); });
         case Activation::erf:
@@ -51,7 +52,7 @@ void apply_activation(Activation activation, const T* bias, Matrix<T> Z, int thr
                 return (u >= T(0) ? T(1) : e) / (T(1) + e);
             });
         case Activation::sign:
-            return transform(bias, Z, threads, [](T u) { return T(u > T(0)) - T(u < T(0)); });
+            return transform(bias, Z, threads, [](T u) { return u > T(0) ? T(1) : u < T(0) ? T(-1) : u == T(0) ? T(0) : u; });
         case Activation::abs:
             return transform(bias, Z, threads, [](T u) { return std::abs(u); });
         case Activation::identity:

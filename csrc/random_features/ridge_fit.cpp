@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/blas.hpp"
+#include "core/loops.hpp"
 
 namespace pyphenom {
 namespace {
@@ -12,11 +13,7 @@ namespace {
 using M = Matrix<double>;
 using CM = Matrix<const double>;
 
-double squared_norm(const double* a, Index n) {
-    double s = 0;
-    for (Index i = 0; i < n; ++i) s += a[i] * a[i];
-    return s;
-}
+constexpr double nearly_pinned_below = 1e-6;
 
 double frobenius2(CM upper) {
     double s = 0;
@@ -32,7 +29,7 @@ void ridge_fit(CM Z, CM y, CM Z_test, CM y_test, double penalty, const PathRows&
     require(y.rows == n, "y", std::to_string(y.rows) + " samples long", "as many samples as `Z`");
     require(Z_test.rows == N, "Z_test", std::to_string(Z_test.rows) + " features wide", "as many features as `Z`");
     require(y_test.rows == m && y_test.cols == targets, "y_test", "of another shape", "tests x targets");
-    const bool primal = N <= n;
+    const bool primal = N < n;
     const Index r = std::min(n, N), height = n + N, rest = height - r;
 
     // A = [Z; sqrt(P) I] or [Z^T; sqrt(P) I] = Q R
@@ -85,12 +82,22 @@ void ridge_fit(CM Z, CM y, CM Z_test, CM y_test, double penalty, const PathRows&
         for (Index i = 0; i < n; ++i) df += 1.0 - diag[i];
     }
 
+    // Leave-one-out residual: e_i / (1 - h_i), from p = (I - Q Q^T) e_i where 1 - h_i has no digits left
+    const auto left_out = [&](Index i, Index t) {
+        if (!primal || diag[i] > nearly_pinned_below) return residual[i + t * n] / diag[i];
+        std::vector<double> p(height, 0.0);
+        p[i] = 1.0;
+        for (int twice = 0; twice < 2; ++twice)
+            for (Index j = 0; j < r; ++j) axpy(-dot(A.col(j), p.data(), height), A.col(j), p.data(), height);
+        return dot(p.data(), y.col(t), n) / squared_norm(p.data(), height);
+    };
+
     std::vector<double> f_(m * targets);
     blas::gemm('T', 'N', 1.0, Z_test, a, 0.0, M(f_.data(), m, targets));
     for (Index t = 0; t < targets; ++t) {
         const double *e = residual.data() + t * n, *f = f_.data() + t * m;
         double loo = 0, test = 0;
-        for (Index i = 0; i < n; ++i) loo += (e[i] / diag[i]) * (e[i] / diag[i]);
+        for (Index i = 0; i < n; ++i) loo += left_out(i, t) * left_out(i, t);
         for (Index i = 0; i < m; ++i) test += (f[i] - y_test(i, t)) * (f[i] - y_test(i, t));
         rows.train_error(t, 0) = squared_norm(e, n) / static_cast<double>(n);
         rows.test_error(t, 0) = test / static_cast<double>(m);

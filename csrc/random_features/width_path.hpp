@@ -5,18 +5,21 @@
 // where Z_N (n x N) holds the first N features. Features arrive in blocks; each block yields a row of statistics
 // for every width it passes. Orthogonal transformations only, so errors grow like eps * cond(Z_N), not its square.
 //
-// Three stages, by what determines the solution:
+// Four stages, by what determines the solution:
 //
 // primal   N = rank.  Z_N = Q R (stacked over sqrt(P) I when P > 0), block Gram-Schmidt with reorthogonalisation.
 //          Leading blocks of Q, R and R^-1 belong to the smaller widths, so one factorisation serves them all:
 //          predictions  f_N = sum_{i <= N} u_i c_i  with  U = Z_test R^-1,  c = Q^T y.
-// dual     rank = n (or P > 0).  K = Z_N Z_N^T + P I = R^T R, R the factor of Z_N^T = Q R; a feature is one more
-//          row of Z_N^T. With C = Q^T Z_test^T and g = R^-T y the predictions are C^T g. A block of rows turns
+// dual     rank = n.  K = Z_N Z_N^T + P I = R^T R, R the factor of Z_N^T = Q R; a feature is one more row of Z_N^T.
+//          With C = Q^T Z_test^T and g = R^-T y the predictions are C^T g. A block of rows turns
 //          [R C g; Z_b^T Z_test,b^T 0] into [R' C' g'; 0 E_C E_g], and in the basis of the annihilated space that
 //          is nested in the order of arrival (an RQ factorisation of a small block)
 //              f_j = f_{j-1} - E_C[j] E_g[j],   K_j^-1 = K_{j-1}^-1 - k_j k_j^T,   alpha_j = alpha_{j-1} - k_j E_g[j].
 //          Widths inside a block are filled in backwards from its end, so that the large values next to the
 //          interpolation threshold never cancel into the small ones behind it.
+// inverse  The same recursion on K^-1 itself and the test smoother S = Z_test Z_N^T K^-1 (Woodbury's identity). All
+//          its work is in large matrix products, but its errors grow with the squared condition number: it takes
+//          over where that is small, some way behind the threshold, or at once under a sizeable ridge.
 // rotated  N > rank < n, P = 0 (dependent features: linear activations, repeated samples): the dual recursion in
 //          the coordinates Q^T of the column space found so far, which grows when a feature leaves it.
 #pragma once
@@ -42,69 +45,85 @@ struct PathRows {
 class WidthPath {
   public:
     // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive. A feature counts
-    // as dependent on those before it where what they leave of it is below `tolerance` times its norm.
-    // All memory is taken here and at a change of stage.
-    WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance);
+    // as dependent on those before it where what they leave of it is below `tolerance` times its norm. `even` says
+    // that the features are of like size, without which the inverse stage is not entered.
+    // The matrices are allocated here and at a change of stage; blocks allocate vectors only.
+    WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance,
+              bool even);
 
-    // Z: b x n and Z_test: b x m, one feature a row.
+    // Z: b x n and Z_test: b x m, one feature a row; b >= 1. After an exception the path is unusable.
     void append(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows);
 
-    Index width() const { return width_; }
-
   private:
-    enum class Stage { unset, primal, rotated, dual };
+    using M = Matrix<double>;
+    using CM = Matrix<const double>;
+    enum class Stage { unset, primal, rotated, dual, inverse };
 
-    void choose_first_stage(Matrix<const double> Z);
-    Index append_primal(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at);
-    Index append_rotated(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at);
-    void append_working(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows, Index at,
-                        Index count);
-    void grow(Matrix<const double> Z_test, const PathRows& rows, Index at);
+    // What the rows of one width are written from.
+    struct State {
+        std::vector<double> predictions;  // m x targets
+        std::vector<double> alpha;        // K^-1 y in working coordinates, rank x targets
+        std::vector<double> diagonal;     // of K^-1, rank
+        std::vector<double> norm2;        // |g|^2 = y^T K^-1 y, targets
+        double inverse_norm2 = 0.0;       // |R^-1|_F^2
+    };
+
+    void choose_first_stage(CM Z);
+    Index append_primal(CM Z, CM Z_test, const PathRows& rows, Index at);
+    void write_primal_row(const PathRows& rows, Index at);
+    double leave_one_out_from_residual(Index target) const;
+    double left_out_residual(Index sample, Index target) const;
+    void write_zero_row(const PathRows& rows, Index at);
 
     void enter_dual_from_primal();
     void enter_dual_from_rotated();
     void enter_rotated();
-    void start_dual_with_ridge();
-    void restart_working();
+    void enter_inverse();
+    void start_inverse_with_ridge();
+    bool inverse_is_safe() const;
 
-    void repeat_row(Matrix<const double> Z_test, const PathRows& rows, Index at);
-    void write_primal_row(const PathRows& rows, Index at);
+    Index append_rotated(CM Z, CM Z_test, const PathRows& rows, Index at);
+    void grow(CM Z_test, const PathRows& rows, Index at);
+    void append_dual(CM coordinates, CM Z_test, const PathRows& rows, Index at);
+    void append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at);
+    void fill_backwards(CM k, CM U, CM E_g, const PathRows& rows, Index at);
+    void follow_coefficient_norms(CM k, CM E_g);
+    void solve_working();
+    void invert_working();
     void write_working_row(const PathRows& rows, Index at, Index in_block);
-    void follow_coefficient_norms(Matrix<const double> k, Matrix<const double> E_g);
-    double leave_one_out_primal(Index target);
-    double leave_one_out_working(Index target);
-    void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2, double loo);
-    bool pinned(Index sample) const;
+    double leave_one_out_working(Index target) const;
 
-    void count_norm(Matrix<const double> Z, Index j);
     double condition() const;
+    void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2, double loo) const;
 
     Index n_, m_, targets_, max_width_, capacity_;
     double penalty_, tolerance_;
+    bool even_;  // and large enough for the inverse stage
     Stage stage_ = Stage::unset;
     Index width_ = 0;
-    Index rank_ = 0;       // columns of the factor in use
-    Index dual_block_ = 8;  // grows from block to block: the first ones behind the threshold change most
+    Index rank_ = 0;         // columns of the factor in use
+    Index dual_block_ = 8;   // grows from block to block: the first ones behind the threshold change most
+    Index next_check_ = 0;   // width from which `inverse_is_safe` is worth asking
 
-    std::vector<double> y_, y_test_;     // n x targets, m x targets
-    std::vector<double> residual_;       // (n + capacity) x targets: [y; 0] - Q Q^T [y; 0]
-    std::vector<double> leverage_;       // n
-    std::vector<double> predictions_;    // m x targets
-    std::vector<double> coefficients_;   // capacity x targets; primal only
-    std::vector<double> y_working_;      // rank x targets: y, or Q^T y
-    std::vector<double> alpha_, diag_, diag_reference_;  // of K^-1 y and K^-1 in working coordinates
-    std::vector<double> norm2_;          // targets: |g|^2
+    std::vector<double> y_, y_test_;    // n x targets, m x targets
+    std::vector<double> features2_;     // squared norms of the features of the block at hand
+    double norm2_of_features_ = 0.0;    // |Z_N|_F^2
+    State state_;
+    std::vector<double> diagonal_reference_;  // of K^-1 when it was last computed afresh
     std::vector<double> coefficient_norm2_, followed_norm2_;  // |a|^2 before and inside a block; ridge only
-    double inverse_norm2_ = 0.0;         // |R^-1|_F^2
-    double norm2_of_features_ = 0.0;     // |Z_N|_F^2
 
-    // Factors. Q: (n [+ capacity]) x capacity. R: capacity x n, holds Z^T in the primal stage.
-    // C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later.
-    std::vector<double> Q_, R_, C_, R_inverse_, U_, R_previous_;
+    // Primal: residual [y; 0] - Q Q^T [y; 0] (q_rows x targets), leverages, coefficients (capacity x targets).
+    std::vector<double> residual_, leverage_, coefficients_;
+    std::vector<double> y_working_;  // rank x targets: y, or Q^T y
+
+    // Factors. Q: q_rows x capacity, q_rows = n [+ capacity]. R: capacity x n, holds Z^T in the primal stage and K^-1
+    // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: m x n.
+    std::vector<double> Q_, R_, C_, S_, R_inverse_, U_;
     Index q_rows_ = 0;
 
-    // Scratch of one block.
-    std::vector<double> H_, H2_, small_, small2_, small3_, B_, T_, D_, D2_, N_top_, N_bottom_, N_nested_, tau_, work_;
+    // Scratch of one block; R_previous_ holds R^-1 between blocks.
+    std::vector<double> R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_,
+        k_, tau_, work_;
 };
 
 }  // namespace pyphenom

@@ -32,4 +32,4 @@ def sphere(n: int, d: int, rng: np.random.Generator) -> Float:
     True
     """
     X = rng.standard_normal((as_integer("n", n, 1), as_integer("d", d, 1)))
-    return X * (np.sqrt(d) / np.linalg.norm(X, axis=1, keepdims=True))
+    return np.asarray(X * (np.sqrt(d) / np.linalg.norm(X, axis=1, keepdims=True)))

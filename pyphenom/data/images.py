@@ -28,7 +28,7 @@ class Images:
     def one_hot(self) -> Float:
         """Return the centred class indicators (n, K): column k is 1 on class k, minus its mean."""
         indicators = np.equal.outer(self.labels, np.unique(self.labels)).astype(np.float64)
-        return indicators - indicators.mean(axis=0)
+        return np.asarray(indicators - indicators.mean(axis=0))
 
 
 def digits() -> Images:
@@ -79,5 +79,5 @@ def centred_on_sphere(X: Any) -> Float:
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     if not (norms > 0).all():
         row = int(np.argmin(norms))
-        raise ValueError(f"`X` has the mean row as row {row}, which has no direction; expected distinct rows. Remove it")
+        raise ValueError(f"`X` has the mean row as row {row}, which has no direction; expected no such row. Remove it")
     return np.asarray(x * (np.sqrt(x.shape[1]) / norms))

@@ -107,9 +107,17 @@ def _sphere_path(n: int, widths: Sequence[int], ridge: float, streams: Streams) 
     X = data.sphere(max(SPHERE_SAMPLES), SPHERE_D, rng)[:n]
     y = X @ target + np.sqrt(SPHERE_NOISE) * streams.rng("label noise").standard_normal(len(X))
     return random_features.width_path(
-        X, y, X_test, X_test @ target, widths, "relu", ridge, streams.seed("init"), ridge_scaling="width",
+        X,
+        y,
+        X_test,
+        X_test @ target,
+        widths,
+        "relu",
+        ridge,
+        streams.seed("init"),
+        ridge_scaling="width",
         distribution="sphere",
-    )  # fmt: skip
+    )
 
 
 def _sphere(streams: Streams) -> pd.DataFrame:
@@ -133,9 +141,7 @@ def _digits_path(n: int, widths: Sequence[int], ridge: float, streams: Streams) 
     X, Y = _pool()
     order = streams.rng("data").permutation(len(X))
     train, test = order[:n], order[n:]
-    return random_features.width_path(
-        X[train], Y[train], X[test], Y[test], widths, "relu", ridge, streams.seed("init")
-    )  # fmt: skip
+    return random_features.width_path(X[train], Y[train], X[test], Y[test], widths, "relu", ridge, streams.seed("init"))
 
 
 def _digits(streams: Streams) -> pd.DataFrame:
@@ -200,7 +206,7 @@ def _digits_theory(n: Any, width: Any, ridge: Any = 0.0, power: Any = None) -> A
     power = target_power if power is None else power
     return eigenframework.random_feature_regression(
         eigenvalues, power, n, width, np.asarray(n) * ridge / width, population=len(_pool()[0])
-    ).test_error  # fmt: skip
+    ).test_error
 
 
 _GRID = np.geomspace(1e-5, 10.0, 241)
@@ -218,7 +224,7 @@ def _tuned_digits_ridge(widths: Sequence[int]) -> Any:
 
 
 def _dense(points: Sequence[int]) -> Any:
-    """The points measured and some between them, for the drawn line."""
+    """Return the points measured and some between them, for the drawn line."""
     between = np.round(np.geomspace(points[0], points[-1], 120)).astype(int)
     return np.union1d(between, points)
 
@@ -230,7 +236,8 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     def add(arm: str, axis: str, points: Any, value: Any, band: float, quantity: str = "test_error") -> None:
         with np.errstate(invalid="ignore"):
             band_values = np.where(np.isfinite(value), band * np.asarray(value), 0.0)
-        tables.append(pd.DataFrame({"arm": arm, axis: points, "quantity": quantity, "value": value, "band": band_values}))
+        column = {"arm": arm, axis: points, "quantity": quantity, "value": value, "band": band_values}
+        tables.append(pd.DataFrame(column))
 
     widths, samples = _dense(LINEAR_WIDTHS), _dense(LINEAR_SAMPLES)
     add("linear", "width", widths, _linear_theory(LINEAR_N, widths), 0.0)
@@ -265,13 +272,32 @@ def _away(axis: str, threshold: int, share: float) -> Callable[[pd.DataFrame], p
     return lambda rows: (rows[axis] - threshold).abs() > share * threshold
 
 
-def _curve(claim: str, arm: str, axis: str, threshold: int, share: float, resolution: float, statement: str,
-           kind: Any = "a priori", quantity: str = "test_error", **options: Any) -> Claim:  # fmt: skip
+def _curve(
+    claim: str,
+    arm: str,
+    axis: str,
+    threshold: int,
+    share: float,
+    resolution: float,
+    statement: str,
+    kind: Any = "a priori",
+    quantity: str = "test_error",
+    **options: Any,
+) -> Claim:
     """Claim that the measured curve lies on the predicted one, away from the threshold."""
     select = Select("test_error", arm=arm, over=axis, where=_away(axis, threshold, share))
     target = Select(quantity, arm=arm, over=axis, where=_away(axis, threshold, share))
-    return Claim(claim, statement, select.measured, Curve(resolution), target.predicted, kind, arms=(arm,),
-                 quantities=("test_error", quantity), **options)  # fmt: skip
+    return Claim(
+        claim,
+        statement,
+        select.measured,
+        Curve(resolution),
+        target.predicted,
+        kind,
+        arms=(arm,),
+        quantities=("test_error", quantity),
+        **options,
+    )
 
 
 def _log_ratio(arm: str, axis: str, numerator: int, denominator: int) -> Callable[[pd.DataFrame], Any]:
@@ -284,9 +310,18 @@ def _log_ratio(arm: str, axis: str, numerator: int, denominator: int) -> Callabl
     return statistic
 
 
-def _claim(claim: str, arm: str, axis: str, top: int, bottom: int, relation: Any, statement: str, **options: Any) -> Claim:
-    return Claim(claim, statement, _log_ratio(arm, axis, top, bottom), relation, arms=(arm,),
-                 quantities=("test_error",), **options)  # fmt: skip
+def _claim(
+    claim: str, arm: str, axis: str, top: int, bottom: int, relation: Any, statement: str, **options: Any
+) -> Claim:
+    return Claim(
+        claim,
+        statement,
+        _log_ratio(arm, axis, top, bottom),
+        relation,
+        arms=(arm,),
+        quantities=("test_error",),
+        **options,
+    )
 
 
 TWICE = float(np.log(2.0))
@@ -323,64 +358,248 @@ study = Study(
         ),
     ),
     claims=(
-        _curve("linear-curve", "linear", "width", LINEAR_N, 0.15, 0.10,
-               "the risk of linear regression on p coordinates is Belkin, Hsu and Xu's at every p, exactly"),
-        _curve("linear-samples", "linear, more samples", "n", LINEAR_P, 0.15, 0.10,
-               "the same formula as n grows through p: the risk rises before it falls"),
-        _curve("sphere-curve", "sphere", "width", SPHERE_N, 0.05, 0.10,
-               "the risk of ridgeless random features is Mei and Montanari's at every width, to 2/d"),
-        _curve("sphere-samples", "sphere, more samples", "n", SPHERE_WIDTH, 0.05, 0.10,
-               "the same limit as n grows through N: more samples hurt next to the threshold"),
-        _curve("sphere-tuned", "sphere, tuned ridge", "width", SPHERE_N, -1.0, 0.05,
-               "with the ridge of least predicted risk the limit holds at every width, the threshold included"),
-        _claim("sphere-peak", "sphere", "width", SPHERE_N, 150, Greater(TWICE),
-               "at N = n the error is more than twice that at N = n/2"),
-        _claim("sphere-second-descent", "sphere", "width", 1500, 150, Less(0.0),
-               "five times past the threshold the error is below the first valley's"),
-        _claim("sphere-no-peak", "sphere, tuned ridge", "width", SPHERE_N, 150, Less(0.0),
-               "with the optimal ridge the error at N = n is below that at N = n/2"),
-        _curve("digits-curve", "digits", "width", DIGITS_N, 0.05, 0.10,
-               "the error on held-out digits is the eigenvalue framework's, to the 15 % allowed for real "
-               "eigenfunctions", "conditional"),
-        _curve("digits-samples", "digits, more samples", "n", DIGITS_WIDTH, 0.05, 0.10,
-               "the same as the number of images grows through N", "conditional"),
-        _curve("digits-tuned", "digits, tuned ridge", "width", DIGITS_N, -1.0, 0.05,
-               "with the ridge of least predicted error the framework holds at every width", "conditional"),
-        _claim("digits-peak", "digits", "width", DIGITS_N, 60, Greater(TWICE),
-               "at N = n the error on digits is more than twice the first valley's, N = 60"),
-        _claim("digits-second-descent", "digits", "width", 1000, 60, Less(0.0),
-               "five times past the threshold the error on digits is below the first valley's"),
+        _curve(
+            "linear-curve",
+            "linear",
+            "width",
+            LINEAR_N,
+            0.15,
+            0.10,
+            "the risk of linear regression on p coordinates is Belkin, Hsu and Xu's at every p, exactly",
+        ),
+        _curve(
+            "linear-samples",
+            "linear, more samples",
+            "n",
+            LINEAR_P,
+            0.15,
+            0.10,
+            "the same formula as n grows through p: the risk rises before it falls",
+        ),
+        _curve(
+            "sphere-curve",
+            "sphere",
+            "width",
+            SPHERE_N,
+            0.05,
+            0.10,
+            "the risk of ridgeless random features is Mei and Montanari's at every width, to 2/d",
+        ),
+        _curve(
+            "sphere-samples",
+            "sphere, more samples",
+            "n",
+            SPHERE_WIDTH,
+            0.05,
+            0.10,
+            "the same limit as n grows through N: more samples hurt next to the threshold",
+        ),
+        _curve(
+            "sphere-tuned",
+            "sphere, tuned ridge",
+            "width",
+            SPHERE_N,
+            -1.0,
+            0.05,
+            "with the ridge of least predicted risk the limit holds at every width, the threshold included",
+        ),
+        _claim(
+            "sphere-peak",
+            "sphere",
+            "width",
+            SPHERE_N,
+            150,
+            Greater(TWICE),
+            "at N = n the error is more than twice that at N = n/2",
+        ),
+        _claim(
+            "sphere-second-descent",
+            "sphere",
+            "width",
+            1500,
+            150,
+            Less(0.0),
+            "five times past the threshold the error is below the first valley's",
+        ),
+        _claim(
+            "sphere-no-peak",
+            "sphere, tuned ridge",
+            "width",
+            SPHERE_N,
+            150,
+            Less(0.0),
+            "with the optimal ridge the error at N = n is below that at N = n/2",
+        ),
+        _curve(
+            "digits-curve",
+            "digits",
+            "width",
+            DIGITS_N,
+            0.05,
+            0.10,
+            "the error on held-out digits is the eigenvalue framework's, to the 15 % allowed for real eigenfunctions",
+            "conditional",
+        ),
+        _curve(
+            "digits-samples",
+            "digits, more samples",
+            "n",
+            DIGITS_WIDTH,
+            0.05,
+            0.10,
+            "the same as the number of images grows through N",
+            "conditional",
+        ),
+        _curve(
+            "digits-tuned",
+            "digits, tuned ridge",
+            "width",
+            DIGITS_N,
+            -1.0,
+            0.05,
+            "with the ridge of least predicted error the framework holds at every width",
+            "conditional",
+        ),
+        _claim(
+            "digits-peak",
+            "digits",
+            "width",
+            DIGITS_N,
+            60,
+            Greater(TWICE),
+            "at N = n the error on digits is more than twice the first valley's, N = 60",
+        ),
+        _claim(
+            "digits-second-descent",
+            "digits",
+            "width",
+            1000,
+            60,
+            Less(0.0),
+            "five times past the threshold the error on digits is below the first valley's",
+        ),
     ),
     controls=(
-        _curve("linear-wrong-noise", "linear", "width", LINEAR_N, 0.15, 0.10,
-               "Belkin, Hsu and Xu's formula with twice the noise", quantity="wrong noise",
-               protects=("linear-curve", "linear-samples")),
-        _curve("sphere-no-noise", "sphere", "width", SPHERE_N, 0.05, 0.10,
-               "Mei and Montanari's risk without the label noise", quantity="no noise",
-               protects=("sphere-curve", "sphere-samples", "sphere-tuned")),
-        _claim("tuned-peak", "sphere, tuned ridge", "width", SPHERE_N, 150, Greater(TWICE),
-               "a peak of a factor two in spite of the optimal ridge",
-               protects=("sphere-peak", "sphere-second-descent", "sphere-no-peak")),
-        _curve("digits-blind", "digits", "width", DIGITS_N, 0.05, 0.10,
-               "the eigenvalue framework for a target without relation to the images", "conditional",
-               quantity="blind target", protects=("digits-curve", "digits-samples", "digits-tuned")),
-        _claim("digits-tuned-peak", "digits, tuned ridge", "width", DIGITS_N, 60, Greater(TWICE),
-               "a peak of a factor two on digits in spite of the optimal ridge",
-               protects=("digits-peak", "digits-second-descent")),
-    ),  # fmt: skip
+        _curve(
+            "linear-wrong-noise",
+            "linear",
+            "width",
+            LINEAR_N,
+            0.15,
+            0.10,
+            "Belkin, Hsu and Xu's formula with twice the noise",
+            quantity="wrong noise",
+            protects=("linear-curve", "linear-samples"),
+        ),
+        _curve(
+            "sphere-no-noise",
+            "sphere",
+            "width",
+            SPHERE_N,
+            0.05,
+            0.10,
+            "Mei and Montanari's risk without the label noise",
+            quantity="no noise",
+            protects=("sphere-curve", "sphere-samples", "sphere-tuned"),
+        ),
+        _claim(
+            "tuned-peak",
+            "sphere, tuned ridge",
+            "width",
+            SPHERE_N,
+            150,
+            Greater(TWICE),
+            "a peak of a factor two in spite of the optimal ridge",
+            protects=("sphere-peak", "sphere-second-descent", "sphere-no-peak"),
+        ),
+        _curve(
+            "digits-blind",
+            "digits",
+            "width",
+            DIGITS_N,
+            0.05,
+            0.10,
+            "the eigenvalue framework for a target without relation to the images",
+            "conditional",
+            quantity="blind target",
+            protects=("digits-curve", "digits-samples", "digits-tuned"),
+        ),
+        _claim(
+            "digits-tuned-peak",
+            "digits, tuned ridge",
+            "width",
+            DIGITS_N,
+            60,
+            Greater(TWICE),
+            "a peak of a factor two on digits in spite of the optimal ridge",
+            protects=("digits-peak", "digits-second-descent"),
+        ),
+    ),
     figures=(
-        Figure("linear-width", f"Linear regression, n = {LINEAR_N}", "test_error", "width", "coordinates p",
-               "excess risk", ("linear",), y_scale="log"),
-        Figure("linear-samples", f"Linear regression, p = {LINEAR_P}", "test_error", "n", "samples n", "excess risk",
-               ("linear, more samples",), y_scale="log"),
-        Figure("sphere-width", f"Random ReLU features on the sphere, n = {SPHERE_N}, d = {SPHERE_D}", "test_error",
-               "width", "features N", "excess risk", ("sphere", "sphere, tuned ridge"), "log", "log"),
-        Figure("sphere-samples", f"Random ReLU features on the sphere, N = {SPHERE_WIDTH}, d = {SPHERE_D}",
-               "test_error", "n", "samples n", "excess risk", ("sphere, more samples",), "log", "log"),
-        Figure("digits-width", f"Random ReLU features of digit images, n = {DIGITS_N}", "test_error", "width",
-               "features N", "squared error, ten classes", ("digits", "digits, tuned ridge"), "log", "log"),
-        Figure("digits-samples", f"Random ReLU features of digit images, N = {DIGITS_WIDTH}", "test_error", "n",
-               "images n", "squared error, ten classes", ("digits, more samples",), "log", "log"),
-    ),  # fmt: skip
+        Figure(
+            "linear-width",
+            f"Linear regression, n = {LINEAR_N}",
+            "test_error",
+            "width",
+            "coordinates p",
+            "excess risk",
+            ("linear",),
+            y_scale="log",
+        ),
+        Figure(
+            "linear-samples",
+            f"Linear regression, p = {LINEAR_P}",
+            "test_error",
+            "n",
+            "samples n",
+            "excess risk",
+            ("linear, more samples",),
+            y_scale="log",
+        ),
+        Figure(
+            "sphere-width",
+            f"Random ReLU features on the sphere, n = {SPHERE_N}, d = {SPHERE_D}",
+            "test_error",
+            "width",
+            "features N",
+            "excess risk",
+            ("sphere", "sphere, tuned ridge"),
+            "log",
+            "log",
+        ),
+        Figure(
+            "sphere-samples",
+            f"Random ReLU features on the sphere, N = {SPHERE_WIDTH}, d = {SPHERE_D}",
+            "test_error",
+            "n",
+            "samples n",
+            "excess risk",
+            ("sphere, more samples",),
+            "log",
+            "log",
+        ),
+        Figure(
+            "digits-width",
+            f"Random ReLU features of digit images, n = {DIGITS_N}",
+            "test_error",
+            "width",
+            "features N",
+            "squared error, ten classes",
+            ("digits", "digits, tuned ridge"),
+            "log",
+            "log",
+        ),
+        Figure(
+            "digits-samples",
+            f"Random ReLU features of digit images, N = {DIGITS_WIDTH}",
+            "test_error",
+            "n",
+            "images n",
+            "squared error, ten classes",
+            ("digits, more samples",),
+            "log",
+            "log",
+        ),
+    ),
     depends_on=("pyphenom._core", "pyphenom.random_features", "pyphenom.data", "pyphenom.theory"),
 )

@@ -166,8 +166,23 @@ def _draw(
 
 def threads() -> int:
     """Threads for the loops outside BLAS: OMP_NUM_THREADS, or the processors that this process may use."""
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    if requested.isdigit() and int(requested) > 0:
+    if _forked:
+        return 1
+    requested = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if requested.isdecimal() and int(requested) > 0:
         return int(requested)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, math.floor(available or 1))
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # The threads of an OpenMP team do not survive a fork, and a child that waits for them waits for ever.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,13 +44,14 @@ class WidthPath:
         Frobenius condition number |A| |A^+| of the system that was factorised, over its numerical rank: between the
         2-norm condition number and rank times it, so a safe estimate from above; errors are of the order of the
         machine epsilon times it. A = Z_N without a penalty. With one, A = [Z, sqrt(P) I] where the n x n dual is
-        used (N > n, and every width where P >= 1e-8 |Z|^2 and the widths reach n), else A = [Z; sqrt(P) I].
+        used (N > n, and every width where P >= 1e-7 |Z|^2 and the widths reach n), else A = [Z; sqrt(P) I].
     rank : array of int (W,)
         Numerical rank of the features, at a relative tolerance of max(n, 100) machine epsilons (float32 features: 16
         of theirs); with a penalty min(n, N).
     status : array of str (W,)
-        ``"ok"``; ``"ill-conditioned"`` where `condition` exceeds 1e8, so predictions may be off by more than 1e-8;
-        ``"rank-deficient"`` where the rank is below min(n, N): the minimum-norm solution over that rank.
+        ``"ok"``; ``"ill-conditioned"`` where `condition` exceeds 1e8 and predictions may be off by more than 1e-8 (use
+        a ridge, or read the row as unreliable); ``"rank-deficient"`` where the rank is below min(n, N): the
+        minimum-norm solution over that rank (repeated samples, or features that depend on each other).
     predictions : array (W, m[, T]) or None
         Of the test points, where asked for.
     """
@@ -133,10 +134,14 @@ def width_path(
 
     Notes
     -----
-    Cost: O(min(n, N)(n + m)) a width in matrix products; memory O(n min(n, N) + m min(n, N)), whatever the number
-    of features. Predictions agree with a least-squares solution by SVD to a relative 1e-8 wherever `condition` is at
-    most 1e8. One pass serves all widths because a QR factorisation is nested in its columns, and past the
-    threshold an appended feature changes the factor of its transpose by one row.
+    Cost: O(min(n, N)(n + m)) a width in matrix products; memory O((n + m) min(n, N)), whatever the number of
+    features. One pass serves all widths because a QR factorisation is nested in its columns, and past the threshold an
+    appended feature changes the factor of its transpose by one row. With a ridge that grows with the width, or with a
+    single width asked for, each width is a factorisation of its own, and all features are held.
+
+    Predictions agree with an exact solution to a relative 1e-8 wherever `condition` is at most 1e8, unless the data
+    themselves forbid it: below the threshold the solution of a least-squares problem with a large residual r moves by
+    eps cond^2 |r| / |Z| under rounding of the data, whatever the algorithm.
 
     References
     ----------
@@ -157,7 +162,9 @@ def width_path(
         raise ValueError(
             f"`X_test` has {x_test.shape[1]} columns; expected {x.shape[1]}, as many as `X`. Give both the same inputs"
         )
-    x_test = x_test.astype(x.dtype, copy=False)
+    if x_test.dtype != x.dtype:
+        with np.errstate(over="ignore"):
+            x_test = as_float("X_test", x_test.astype(x.dtype), (2,), keep_float32=True)
     targets = _Targets(y, y_test, x.shape[0], x_test.shape[0])
     asked = _widths(widths)
     d = x.shape[1]
@@ -169,9 +176,19 @@ def width_path(
         W, b = _draw(d, count, activation, seed, distribution, bias_scale, first, x.dtype, d**-0.5)
         return apply(x, W, b, activation, bias_scale), apply(x_test, W, b, activation, bias_scale)
 
-    return _path(
-        block, targets, asked, ridge, one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS), d, predictions, progress
+    problem = _Problem(
+        block,
+        targets,
+        asked,
+        ridge,
+        per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
+        dimension=d,
+        # Features of one law are of one size, which those behind the first block share.
+        scale=_scale(float(np.abs(block(0, min(int(asked.max()), 64))[0]).max())),
+        tolerance=_dependence_tolerance(x.shape[0], x.dtype),
+        even=True,
     )
+    return _path(problem, predictions, progress)
 
 
 def nested_path(
@@ -233,15 +250,80 @@ def nested_path(
     if asked.max() > z.shape[1]:
         raise ValueError(f"`widths` reaches {asked.max()}; expected at most {z.shape[1]}, the number of columns of `Z`")
 
-    def block(first: int, count: int) -> tuple[Float, Float]:
-        return z[:, first : first + count], z_test[:, first : first + count]
+    used = z[:, : int(asked.max())]
+    sizes = np.abs(used).max(axis=0)
+    sizes = sizes[sizes > 0]
+    problem = _Problem(
+        lambda first, count: (z[:, first : first + count], z_test[:, first : first + count]),
+        targets,
+        asked,
+        as_real("ridge", ridge),
+        per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
+        dimension=1,
+        scale=_scale(float(sizes.max(initial=0.0))),
+        tolerance=_dependence_tolerance(z.shape[0], getattr(Z, "dtype", np.dtype(np.float64))),
+        even=bool(sizes.size) and bool(sizes.max() <= 1e3 * np.median(sizes)),
+    )
+    return _path(problem, predictions, progress)
 
-    ridge_scaling = one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS)
-    return _path(block, targets, asked, as_real("ridge", ridge), ridge_scaling, 1, predictions, progress)
+
+@dataclass(frozen=True)
+class _Problem:
+    """What a path needs to know, checked."""
+
+    block: Callable[[int, int], tuple[Float, Float]]  # first feature, count -> training and test features
+    targets: _Targets
+    asked: NDArray[np.int64]
+    ridge: float
+    per_width: bool  # whether the penalty grows with the width
+    dimension: int
+    scale: float  # of the features
+    tolerance: float
+    even: bool
+
+    def penalty(self, width: int) -> float:
+        """P_N in the units of the scaled features.
+
+        Raises
+        ------
+        ValueError
+            If it leaves the range of numbers whose square is finite.
+        """
+        n = self.targets.train.shape[1]
+        growth = width / self.dimension if self.per_width else 1.0
+        with np.errstate(over="ignore"):
+            value = float(np.float64(n * growth) * self.ridge / self.scale / self.scale)
+        if not value <= 1e150:
+            raise ValueError(
+                f"`ridge` is {self.ridge}, more than 1e150 times the squared size of the features; expected less. "
+                "Any ridge far above the features' size gives the prediction 0"
+            )
+        return value
+
+    def features(self, first: int, count: int) -> tuple[Float, Float]:
+        """Features of a block as the kernel takes them: finite float64 with contiguous rows, scaled.
+
+        Raises
+        ------
+        ValueError
+            If a feature overflows.
+        """
+        parts = []
+        for name, part in zip(("X", "X_test"), self.block(first, count), strict=True):
+            if self.scale != 1.0:
+                part = part / self.scale
+            if part.dtype != np.float64 or part.strides[-1] != part.itemsize:
+                part = np.ascontiguousarray(part, np.float64)
+            with np.errstate(over="ignore", invalid="ignore"):
+                suspicious = not np.isfinite(part.sum())
+            if suspicious and not np.isfinite(part).all():
+                raise ValueError(f"the features of `{name}` overflow; expected inputs of moderate size. Scale `{name}`")
+            parts.append(part)
+        return parts[0], parts[1]
 
 
 class _Targets:
-    """The checked targets, one a row as the kernel wants them, scaled to be near 1 where they were extreme."""
+    """The checked targets, one a row as the kernel wants them, each scaled to be near 1 where it was extreme."""
 
     def __init__(self, y: Any, y_test: Any, n: int, m: int) -> None:
         train, test = as_float("y", y, (1, 2)), as_float("y_test", y_test, (1, 2))
@@ -249,13 +331,14 @@ class _Targets:
         for name, array, rows, matrix in (("y", train, n, "X"), ("y_test", test, m, "X_test")):
             if array.shape[0] != rows:
                 raise ValueError(f"`{name}` has {array.shape[0]} rows; expected {rows}, as many as `{matrix}`")
-        train, test = train.reshape(n, -1), test.reshape(m, -1)
-        if test.shape[1] not in (1, train.shape[1]):
-            raise ValueError(f"`y_test` has {test.shape[1]} columns; expected 1 or {train.shape[1]}, as many as `y`")
-        self.count = train.shape[1]
-        self.scale = _scale(np.abs(train).max())
-        self.train = np.ascontiguousarray(train.T / self.scale)
-        self.test = np.ascontiguousarray(np.broadcast_to(test, (m, self.count)).T / self.scale)
+        train, test = train.reshape(n, -1).T, test.reshape(m, -1).T
+        if len(test) not in (1, len(train)):
+            raise ValueError(f"`y_test` has {len(test)} columns; expected 1 or {len(train)}, as many as `y`")
+        test = np.broadcast_to(test, (len(train), m))
+        largest = np.maximum(np.abs(train).max(axis=1), np.abs(test).max(axis=1))
+        self.scale = np.array([_scale(value) for value in largest])
+        self.train = np.ascontiguousarray(train / self.scale[:, None])
+        self.test = np.ascontiguousarray(test / self.scale[:, None])
 
 
 def _scale(largest: float) -> float:
@@ -273,103 +356,78 @@ def _widths(widths: Iterable[int]) -> NDArray[np.int64]:
     asked = list(widths)
     if not asked:
         raise ValueError("`widths` is empty; expected at least one width, for example range(1, 101)")
-    return np.array([as_integer(f"widths[{i}]", width, 1) for i, width in enumerate(asked)], dtype=np.int64)
+    return np.array([as_integer(f"widths[{i}]", width, 1, 2**31 - 1) for i, width in enumerate(asked)], dtype=np.int64)
 
 
-def _path(
-    block: Any,
-    targets: _Targets,
-    asked: NDArray[np.int64],
-    ridge: float,
-    ridge_scaling: str,
-    dimension: int,
-    keep_predictions: bool,
-    progress: Progress | None,
-) -> WidthPath:
+def _path(problem: _Problem, keep_predictions: bool, progress: Progress | None) -> WidthPath:
     if progress is not None and not callable(progress):
         raise TypeError(f"`progress` is {progress!r}; expected a function of (done, total), or None")
-    n, total = targets.train.shape[1], int(asked.max())
-    wanted = np.unique(asked)
-    start = block(0, min(total, 64))[0]
-    scale, feature_dtype = _scale(float(np.abs(start).max())), start.dtype
-    penalty = n * ridge / scale / scale
+    targets, wanted = problem.targets, np.unique(problem.asked)
+    total = int(wanted[-1])
+    largest_penalty = problem.penalty(total)
     collected: list[dict[str, Any]] = []
-
-    def scaled(first: int, count: int) -> tuple[Float, Float]:
-        train, test = (_rows_contiguous(part if scale == 1.0 else part / scale) for part in block(first, count))
-        return train, test
-
-    if ridge > 0 and (ridge_scaling == "width" or len(wanted) == 1):
+    if largest_penalty > 0 and (problem.per_width or len(wanted) == 1):
         # Nothing is nested, or nothing is shared: a factorisation for each width.
-        z, z_test = scaled(0, total)
+        z, z_test = problem.features(0, total)
         for done, width in enumerate(wanted, start=1):
-            p = penalty * (float(width) / dimension if ridge_scaling == "width" else 1.0)
+            p = max(problem.penalty(int(width)), float(np.finfo(np.float64).tiny))
             collected.append(
                 _core.ridge_fit(z[:, :width], targets.train, z_test[:, :width], targets.test, p, keep_predictions)
             )
             if progress:
                 progress(done, len(wanted))
     else:
-        path = _core.WidthPath(targets.train, targets.test, total, penalty, _dependence_tolerance(n, feature_dtype))
-        size = _block_size(n, targets.test.shape[1], total)
+        path = _core.WidthPath(targets.train, targets.test, total, largest_penalty, problem.tolerance, problem.even)
+        size = _block_size(targets, total, keep_predictions)
         for first in range(0, total, size):
             count = min(size, total - first)
-            rows = path.append(*scaled(first, count), keep_predictions)
+            rows = path.append(*problem.features(first, count), keep_predictions)
             inside = wanted[(wanted > first) & (wanted <= first + count)] - first - 1
             collected.append({name: value[inside] for name, value in rows.items() if value is not None})
             if progress:
                 progress(first + count, total)
-    return _assemble(collected, wanted, asked, targets, scale, keep_predictions)
+    return _assemble(collected, wanted, problem, keep_predictions)
 
 
 def _dependence_tolerance(n: int, dtype: np.dtype[Any]) -> float:
-    """What rounding leaves of a dependent feature, relative to it: that of the factorisation or of the features."""
+    """Return what rounding leaves of a dependent feature, relative to it."""
     if dtype == np.float32:
         return 16 * float(np.finfo(np.float32).eps)
     return max(n, 100) * float(np.finfo(np.float64).eps)
 
 
-def _rows_contiguous(part: Float) -> Float:
-    """Return `part` as the kernel takes it, without a copy where its rows are contiguous float64 already."""
-    fits = part.dtype == np.float64 and part.strides[-1] == part.itemsize
-    return part if fits else np.ascontiguousarray(part, np.float64)
-
-
-def _block_size(n: int, m: int, total: int) -> int:
+def _block_size(targets: _Targets, total: int, keep_predictions: bool) -> int:
     """Features a block: about a second of work at most, so that Ctrl-C is heard, and no large temporary."""
-    work = 6.0 * (n + m) * min(n, total)
-    return int(np.clip(2e10 / work, 16, 256))
+    (count, n), m = targets.train.shape, targets.test.shape[1]
+    size = 2e10 / (6.0 * (n + m) * min(n, total))
+    if keep_predictions:
+        size = min(size, 2e7 / (count * m))
+    return int(np.clip(size, 16, 256))
 
 
 def _assemble(
-    collected: Sequence[dict[str, Any]],
-    wanted: NDArray[np.int64],
-    asked: NDArray[np.int64],
-    targets: _Targets,
-    scale: float,
-    keep_predictions: bool,
+    collected: Sequence[dict[str, Any]], wanted: NDArray[np.int64], problem: _Problem, keep_predictions: bool
 ) -> WidthPath:
-    n = targets.train.shape[1]
+    targets, asked = problem.targets, problem.asked
     order = np.searchsorted(wanted, asked)
     column: dict[str, Any] = {}
     for name in (*_PER_TARGET, *_PER_WIDTH):
         column[name] = np.concatenate([rows[name] for rows in collected])[order]
     with np.errstate(over="ignore", under="ignore"):
         for name in ("train_error", "test_error", "leave_one_out_error"):
-            column[name] *= targets.scale * targets.scale if targets.scale != 1.0 else 1.0
-        column["coefficient_norm"] *= targets.scale / scale
+            column[name] = column[name] * targets.scale * targets.scale  # one by one: the square may overflow alone
+        column["coefficient_norm"] = column["coefficient_norm"] * targets.scale / problem.scale
     column["rank"] = column["rank"].astype(np.int64)
     predicted = None
     if keep_predictions:
-        predicted = (
-            np.concatenate([rows["predictions"] for rows in collected])[order].transpose(0, 2, 1) * targets.scale
-        )
+        predicted = np.concatenate([rows["predictions"] for rows in collected])[order].transpose(0, 2, 1)
+        predicted = predicted * targets.scale
     if targets.single:
         for name in _PER_TARGET:
             column[name] = column[name][:, 0]
         predicted = None if predicted is None else predicted[:, :, 0]
     status = np.where(
-        column["rank"] < np.minimum(n, asked),
+        column["rank"] < np.minimum(targets.train.shape[1], asked),
         "rank-deficient",
         np.where(column["condition"] > ILL_CONDITIONED, "ill-conditioned", "ok"),
     )

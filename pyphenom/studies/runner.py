@@ -33,7 +33,21 @@ class WorkerLost(RuntimeError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Measurement:
-    """The measured half of a run of a study: rows in the order of its cells, and the cells that failed."""
+    """The measured half of a run of a study.
+
+    Attributes
+    ----------
+    study, preset, seed
+        What was measured, at which size, from which root seed.
+    cells : tuple of Cell
+        All of its cells.
+    rows : DataFrame
+        In the order of the cells; none of a failed cell.
+    failures : tuple of Failure
+        The cells that raised.
+    seconds : float
+        Wall time; near 0 when every cell was replayed.
+    """
 
     study: Study
     preset: Preset
@@ -46,7 +60,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measurement, what theory predicts for it, and the evidence on every claim."""
+    """A measurement set against its theory.
+
+    Attributes
+    ----------
+    measurement : Measurement
+        The measured half.
+    predicted : DataFrame
+        What the theory says of it.
+    evidence : tuple of Evidence
+        On every claim and control, before the correction for their number.
+    """
 
     measurement: Measurement
     predicted: pd.DataFrame
@@ -109,7 +133,22 @@ def measure(
     progress: Progress | None = None,
     fresh: bool = False,
 ) -> Measurement:
-    """Measure the cells of a study, or take them from the store; parameters and errors as in :func:`run`."""
+    """Measure the cells of a study, or take them from the store: the first of the three steps of :func:`run`.
+
+    Parameters
+    ----------
+    study, preset, executor, store, seed, progress, fresh
+        As in :func:`run`.
+
+    Returns
+    -------
+    Measurement
+
+    Raises
+    ------
+    ValueError, WorkerLost, KeyboardInterrupt
+        As in :func:`run`.
+    """
     started = time.perf_counter()
     study = load(study) if isinstance(study, str) else study
     cells = study.work(preset)
@@ -154,7 +193,16 @@ def measure(
 
 
 def compare(measurement: Measurement) -> Comparison:
-    """Set a measurement against its theory.
+    """Set a measurement against its theory: the second of the three steps of :func:`run`.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        What :func:`measure` returned.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
@@ -174,7 +222,18 @@ def compare(measurement: Measurement) -> Comparison:
 
 
 def conclude(comparisons: Sequence[Comparison]) -> tuple[StudyResult, ...]:
-    """Decide the claims of all the studies of a run as one family, and return one result for each."""
+    """Decide the claims of all the studies of a run as one family: the last of the three steps of :func:`run`.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        One for each study of the run.
+
+    Returns
+    -------
+    tuple of StudyResult
+        In the order given.
+    """
     results = []
     for comparison, verdicts in zip(comparisons, judge([c.evidence for c in comparisons]), strict=True):
         m = comparison.measurement

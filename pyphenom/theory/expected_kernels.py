@@ -125,6 +125,11 @@ def arc_cosine_kernel(X: ArrayLike, X2: ArrayLike | None = None) -> Array:
     array (m, m2)
         :math:`\frac{|x||x'|}{2\pi d}(\sin\theta + (\pi-\theta)\cos\theta)`.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `expected_kernel`.
+
     Examples
     --------
     >>> arc_cosine_kernel([[3.0, 4.0]]).round(12)

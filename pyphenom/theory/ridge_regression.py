@@ -95,6 +95,11 @@ def isotropic_training_error(
     float or array
         The penalty is not part of it, the label noise is. Zero without ridge for aspect_ratio >= 1.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `isotropic_risk`.
+
     References
     ----------
     The identity behind generalised cross-validation: Golub, Heath, Wahba 1979.
@@ -126,6 +131,11 @@ def optimal_ridge(aspect_ratio: ArrayLike, signal_power: ArrayLike = 1.0, noise_
     float or array
         :math:`\lambda^*`, scaled by n; ``inf`` if there is noise and no signal, 0 without noise.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `isotropic_risk`.
+
     References
     ----------
     Dobriban and Wager 2018, Theorem 2.1; Nakkiran, Venkat, Kakade, Ma 2021.
@@ -154,6 +164,11 @@ def optimal_isotropic_risk(
     -------
     Risk
         `isotropic_risk` at `optimal_ridge`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `isotropic_risk`.
 
     References
     ----------
@@ -184,6 +199,11 @@ def effective_ridge(eigenvalues: ArrayLike, n: ArrayLike, ridge: ArrayLike = 0.0
     -------
     float or array
         :math:`\kappa \ge \lambda`; 0 without ridge for n >= rank, else the root of :math:`\mathrm{df}_1(\kappa) = n`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `risk`.
 
     Examples
     --------

@@ -83,7 +83,11 @@ def _assert_matches(path, truth, y, y_test, *, ridge=0.0, eps=EPS, ill_condition
         else:  # the stacked matrix may count as of full rank
             assert rank <= path.rank[i] <= full_rank, where
         if rank > 0:
-            assert float(truth.condition[i]) / 1.001 <= path.condition[i] <= 1.001 * (full_rank if ridge == 0.0 else n) * kappa, where
+            assert (
+                float(truth.condition[i]) / 1.001
+                <= path.condition[i]
+                <= 1.001 * (full_rank if ridge == 0.0 else n) * kappa
+            ), where
         freedom_error = abs(path.degrees_of_freedom[i] - truth.degrees_of_freedom[i])
         assert freedom_error <= tolerance * max(rank, 1), where
 

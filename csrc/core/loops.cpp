@@ -1,0 +1,76 @@
+#include "core/loops.hpp"
+
+#include <algorithm>
+
+// One clone an instruction set, chosen when the library is loaded. Sanitizers run before that choice can.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define PYPHENOM_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define PYPHENOM_CLONES
+#endif
+
+namespace pyphenom {
+
+PYPHENOM_CLONES double dot(const double* a, const double* b, Index n) {
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (Index i = 0; i < n; ++i) s += a[i] * b[i];
+    return s;
+}
+
+PYPHENOM_CLONES double squared_distance(const double* a, const double* b, Index n) {
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (Index i = 0; i < n; ++i) s += (a[i] - b[i]) * (a[i] - b[i]);
+    return s;
+}
+
+PYPHENOM_CLONES double squared_ratio(const double* a, const double* b, Index n) {
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (Index i = 0; i < n; ++i) s += (a[i] / b[i]) * (a[i] / b[i]);
+    return s;
+}
+
+PYPHENOM_CLONES void axpy(double s, const double* x, double* y, Index n) {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) y[i] += s * x[i];
+}
+
+PYPHENOM_CLONES double add_squares(const double* x, double* y, Index n) {
+    double s = 0;
+#pragma omp simd reduction(+ : s)
+    for (Index i = 0; i < n; ++i) {
+        const double x2 = x[i] * x[i];
+        y[i] += x2;
+        s += x2;
+    }
+    return s;
+}
+
+void copy(Matrix<const double> A, Matrix<double> B) {
+    for (Index j = 0; j < A.cols; ++j) std::copy_n(A.col(j), A.rows, B.col(j));
+}
+
+void copy_upper(Matrix<const double> A, Matrix<double> B) {
+    for (Index j = 0; j < A.cols; ++j) std::copy_n(A.col(j), std::min(j + 1, A.rows), B.col(j));
+}
+
+void transpose(Matrix<const double> A, Matrix<double> B) {
+    constexpr Index tile = 32;  // both sides of a tile stay in cache
+    for (Index jj = 0; jj < A.cols; jj += tile)
+        for (Index ii = 0; ii < A.rows; ii += tile)
+            for (Index j = jj; j < std::min(jj + tile, A.cols); ++j)
+                for (Index i = ii; i < std::min(ii + tile, A.rows); ++i) B(j, i) = A(i, j);
+}
+
+void zero(Matrix<double> A) {
+    for (Index j = 0; j < A.cols; ++j) std::fill_n(A.col(j), A.rows, 0.0);
+}
+
+void zero_below_diagonal(Matrix<double> A) {
+    for (Index j = 0; j < A.cols; ++j) std::fill(A.col(j) + std::min(j + 1, A.rows), A.col(j) + A.rows, 0.0);
+}
+
+}  // namespace pyphenom

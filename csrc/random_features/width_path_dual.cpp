@@ -1,0 +1,447 @@
+// The stages that follow the primal one: changes of stage, and the recursions on K.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/blas.hpp"
+#include "core/loops.hpp"
+#include "random_features/width_path.hpp"
+
+namespace pyphenom {
+namespace {
+
+constexpr Index largest_block = 128;
+constexpr Index panel = 32;  // columns of one block reflector
+
+// A sample with 1 - leverage below this may be interpolated by a feature of its own.
+constexpr double pinned_below = 1e-12;
+// The widths of a block share its errors, so a block through which an entry of the diagonal of K^-1 falls by more than
+// this is done again in halves; and a diagonal that fell by as much since it was computed is computed afresh.
+constexpr double fall = 1e-3;
+// The inverse stage is entered where its error, about eps |Z|_F^2 / sigma_min^2, is below this.
+constexpr double inverse_error = 1e-9;
+
+}  // namespace
+
+// ---- changes of stage -----------------------------------------------------------------------------------------
+
+// Z^T (n x n, or stacked over sqrt(P) I) = O R,  C <- O^T Z_test^T. Working coordinates: the samples.
+void WidthPath::enter_dual_from_primal() {
+    stage_ = Stage::dual;
+    const M R(R_.data(), n_, n_, capacity_), C(C_.data(), n_, m_, capacity_);
+    blas::qr(R, tau_.data(), work_.data(), static_cast<Index>(work_.size()));
+    blas::apply_qt(R, tau_.data(), C, work_.data(), static_cast<Index>(work_.size()));
+    zero_below_diagonal(R);
+    if (penalty_ > 0) {
+        // n further features sqrt(P) e_i that vanish on the test set; the i-th meets only the columns from i on
+        for (Index i = 0; i < n_; i += largest_block) {
+            const Index b = std::min(largest_block, n_ - i), rest = n_ - i, nb = std::min(panel, rest);
+            std::vector<double> B(b * rest, 0.0), D(b * m_, 0.0), T(nb * rest), work(nb * std::max(rest, m_));
+            for (Index k = 0; k < b; ++k) B[k + k * b] = std::sqrt(penalty_);
+            blas::append_rows_qr(R.block(i, i, rest, rest), M(B.data(), b, rest), M(T.data(), nb, rest), work.data());
+            blas::append_rows_apply('T', CM(B.data(), b, rest), CM(T.data(), nb, rest), C.block(i, 0, rest, m_),
+                                    M(D.data(), b, m_), work.data());
+        }
+        for (Index t = 0; t < targets_; ++t)
+            coefficient_norm2_[t] = squared_norm(coefficients_.data() + t * capacity_, rank_);
+        followed_norm2_ = coefficient_norm2_;
+    }
+    y_working_ = y_;
+    for (auto* buffer : {&Q_, &U_, &R_inverse_, &H_, &H2_}) std::vector<double>().swap(*buffer);
+    solve_working();
+    invert_working();
+}
+
+// Z = Q R_p, so (Q^T Z)^T = R_p^T = O R and C <- O^T Z_test^T. Working coordinates: Q^T of the samples.
+void WidthPath::enter_rotated() {
+    stage_ = Stage::rotated;
+    const Index r = rank_;
+    if (r > 0) {
+        std::vector<double> coordinates(r * r);
+        const M A(coordinates.data(), r, r);
+        blas::gemm('N', 'N', 1.0, CM(R_.data(), r, n_, capacity_), CM(Q_.data(), n_, r, q_rows_), 0.0, A);
+        blas::qr(A, tau_.data(), work_.data(), static_cast<Index>(work_.size()));
+        blas::apply_qt(A, tau_.data(), M(C_.data(), r, m_, capacity_), work_.data(), static_cast<Index>(work_.size()));
+        zero_below_diagonal(A);
+        copy(A, M(R_.data(), r, r, capacity_));
+    }
+    std::vector<double>().swap(U_);
+    std::vector<double>().swap(R_inverse_);
+    solve_working();
+    invert_working();
+}
+
+// The column space is all of R^n: K = Q R^T R Q^T, so R Q^T = O R', C <- O^T C, and the samples are the coordinates.
+void WidthPath::enter_dual_from_rotated() {
+    stage_ = Stage::dual;
+    std::vector<double> product(n_ * n_);
+    const M A(product.data(), n_, n_), R(R_.data(), n_, n_, capacity_);
+    transpose(CM(Q_.data(), n_, n_, q_rows_), A);
+    blas::multiply_upper(R, A);
+    blas::qr(A, tau_.data(), work_.data(), static_cast<Index>(work_.size()));
+    blas::apply_qt(A, tau_.data(), M(C_.data(), n_, m_, capacity_), work_.data(), static_cast<Index>(work_.size()));
+    zero_below_diagonal(A);
+    copy(A, R);
+    y_working_ = y_;
+    std::vector<double>().swap(Q_);
+    solve_working();
+    invert_working();
+}
+
+// sigma_min of R by power steps on R^-1 R^-T, started where K^-1 has its largest diagonal entry.
+bool WidthPath::inverse_is_safe() const {
+    const double bound = inverse_error / std::numeric_limits<double>::epsilon();
+    if (squared_norm(state_.diagonal.data(), n_) == 0.0) return false;
+    const auto top = std::max_element(state_.diagonal.begin(), state_.diagonal.end());
+    if (!(norm2_of_features_ * *top < bound)) return false;  // a lower bound already fails
+    const CM R(R_.data(), n_, n_, capacity_);
+    std::vector<double> x(n_, 0.0);
+    x[static_cast<std::size_t>(top - state_.diagonal.begin())] = 1.0;
+    double largest = 0;
+    for (int step = 0; step < 4; ++step) {
+        blas::solve_upper('L', 'T', R, M(x.data(), n_, 1));
+        largest = squared_norm(x.data(), n_);
+        blas::solve_upper('L', 'N', R, M(x.data(), n_, 1));
+        const double norm = std::sqrt(squared_norm(x.data(), n_));
+        for (double& v : x) v /= norm;
+    }
+    return norm2_of_features_ * 2.0 * largest < bound;  // 2: what four power steps may fall short by
+}
+
+// K^-1 = R^-1 R^-T,  S = C^T R^-T.
+void WidthPath::enter_inverse() {
+    stage_ = Stage::inverse;
+    const M R(R_.data(), n_, n_, capacity_), inverse(R_previous_.data(), n_, n_, capacity_);
+    zero(inverse);
+    copy_upper(R, inverse);
+    blas::invert_upper(inverse);
+    S_.resize(m_ * n_);
+    std::vector<double> smoother(n_ * m_);
+    const M S_t(smoother.data(), n_, m_);
+    copy(CM(C_.data(), n_, m_, capacity_), S_t);
+    blas::multiply_upper(inverse, S_t);
+    transpose(S_t, M(S_.data(), m_, n_));
+    blas::gemm('N', 'T', 1.0, inverse, inverse, 0.0, R);
+    for (auto* buffer : {&R_previous_, &C_previous_, &C_}) std::vector<double>().swap(*buffer);
+}
+
+void WidthPath::start_inverse_with_ridge() {
+    stage_ = Stage::inverse;
+    rank_ = n_;
+    const M K_inverse(R_.data(), n_, n_, capacity_);
+    zero(K_inverse);
+    for (Index i = 0; i < n_; ++i) K_inverse(i, i) = 1.0 / penalty_;
+    S_.assign(m_ * n_, 0.0);
+    std::vector<double>().swap(C_);
+    state_.alpha.resize(n_ * targets_);
+    state_.diagonal.resize(n_);
+}
+
+// g = R^-T y, alpha = R^-1 g and predictions C^T g, from R, C and y alone.
+void WidthPath::solve_working() {
+    const Index r = rank_;
+    if (stage_ == Stage::rotated) {
+        y_working_.assign(r * targets_, 0.0);
+        if (r > 0)
+            blas::gemm('T', 'N', 1.0, CM(Q_.data(), n_, r, q_rows_), CM(y_.data(), n_, targets_), 0.0,
+                       M(y_working_.data(), r, targets_));
+    }
+    state_.alpha.assign(r * targets_, 0.0);
+    std::fill(state_.predictions.begin(), state_.predictions.end(), 0.0);
+    if (r == 0) return;
+    const M R(R_.data(), r, r, capacity_), C(C_.data(), r, m_, capacity_);
+    const M g(C_.data() + m_ * capacity_, r, targets_, capacity_), alpha(state_.alpha.data(), r, targets_);
+    copy(CM(y_working_.data(), r, targets_), g);
+    blas::solve_upper('L', 'T', R, g);
+    copy(g, alpha);
+    blas::solve_upper('L', 'N', R, alpha);
+    for (Index t = 0; t < targets_; ++t) state_.norm2[t] = squared_norm(g.col(t), r);
+    blas::gemm('T', 'N', 1.0, C, g, 0.0, M(state_.predictions.data(), m_, targets_));
+}
+
+// The diagonal of K^-1 = R^-1 R^-T, afresh.
+void WidthPath::invert_working() {
+    const Index r = rank_;
+    R_previous_.resize(capacity_ * n_);
+    const M inverse(R_previous_.data(), r, r, capacity_);
+    copy_upper(M(R_.data(), r, r, capacity_), inverse);
+    blas::invert_upper(inverse);
+    state_.diagonal.assign(r, 0.0);
+    state_.inverse_norm2 = 0;
+    for (Index j = 0; j < r; ++j) state_.inverse_norm2 += add_squares(inverse.col(j), state_.diagonal.data(), j + 1);
+    diagonal_reference_ = state_.diagonal;
+}
+
+// ---- rotated --------------------------------------------------------------------------------------------------
+
+Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index at) {
+    const Index r = rank_;
+    bool any_pinned = false;
+    for (Index i = 0; i < n_; ++i) any_pinned = any_pinned || !(1.0 - leverage_[i] > pinned_below);
+    const Index b = std::min(Z_all.rows, any_pinned ? Index{1} : dual_block_);  // their K^+ is known at a block's end
+
+    // H <- Q^T Z_b; what is left outside the column space decides
+    std::vector<double> W_(n_ * b), H_all(r * b), H_more(r * b);
+    const M W(W_.data(), n_, b), H(H_all.data(), r, b), H2(H_more.data(), r, b);
+    const CM Q(Q_.data(), n_, r, q_rows_);
+    transpose(Z_all.top(b), W);
+    if (r > 0) {
+        blas::gemm('T', 'N', 1.0, Q, W, 0.0, H);
+        blas::gemm('N', 'N', -1.0, Q, H, 1.0, W);
+        blas::gemm('T', 'N', 1.0, Q, W, 0.0, H2);
+        blas::gemm('N', 'N', -1.0, Q, H2, 1.0, W);
+        for (Index j = 0; j < b; ++j) axpy(1.0, H2.col(j), H.col(j), r);
+    }
+    const auto leaves = [&](Index j) {
+        return std::sqrt(squared_norm(W.col(j), n_)) > tolerance_ * std::sqrt(features2_[at + j]);
+    };
+    Index inside = 0;
+    while (inside < b && !leaves(inside)) ++inside;
+    if (inside > 0) {
+        std::vector<double> coordinates(inside * r);
+        transpose(H.columns(0, inside), M(coordinates.data(), inside, r));
+        append_dual(CM(coordinates.data(), inside, r), Z_test.top(inside), rows, at);
+        return inside;
+    }
+
+    // A new direction q. With v = R^-T h, bordering K by it leaves K^-1 as it is and adds the entry (1 + |v|^2)/rho^2.
+    dual_block_ = 8;
+    const double rho = std::sqrt(squared_norm(W.col(0), n_));
+    double* q = Q_.data() + r * q_rows_;
+    for (Index i = 0; i < n_; ++i) q[i] = W(i, 0) / rho;
+    add_squares(q, leverage_.data(), n_);
+    for (Index t = 0; t < targets_; ++t) {
+        double* e = residual_.data() + t * q_rows_;
+        axpy(-dot(q, e, n_), q, e, n_);
+    }
+    B_.resize(std::max<Index>(B_.size(), r + 1));
+    std::copy_n(H.col(0), r, B_.data());
+    B_[r] = rho;
+    if (r > 0) blas::solve_upper('L', 'T', CM(R_.data(), r, r, capacity_), H.columns(0, 1));
+    state_.diagonal.push_back((1.0 + squared_norm(H.col(0), r)) / (rho * rho));
+    state_.inverse_norm2 += state_.diagonal.back();
+    diagonal_reference_.push_back(state_.diagonal.back());
+    norm2_of_features_ += features2_[at];
+    ++rank_;
+    grow(Z_test, rows, at);
+    return 1;
+}
+
+// Appends the row B_ = [h^T rho] that reaches the new, last working coordinate: [R 0; h^T rho] is made triangular.
+void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
+    const Index r = rank_, nb = std::min(panel, r);
+    const M R(R_.data(), r, r, capacity_), C(C_.data(), r, m_, capacity_), B(B_.data(), 1, r);
+    zero(R.columns(r - 1, 1));
+    for (Index j = 0; j < r; ++j) R(r - 1, j) = 0.0;
+    for (Index j = 0; j < m_; ++j) C(r - 1, j) = 0.0;
+    std::vector<double> T_all(nb * r), D_all(m_), work(nb * std::max(r, m_));
+    const M T(T_all.data(), nb, r), D(D_all.data(), 1, m_);
+    copy(Z_test.top(1), D);
+    blas::append_rows_qr(R, B, T, work.data());
+    blas::append_rows_apply('T', B, T, C, D, work.data());
+    ++width_;
+    if (r == n_)
+        enter_dual_from_rotated();
+    else
+        solve_working();
+    write_working_row(rows, at, 0);
+}
+
+// ---- recursion on R -------------------------------------------------------------------------------------------
+
+// Appends features given by their working coordinates, b x rank.
+void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Index at) {
+    const Index r = rank_, b = coordinates.rows, columns = m_ + targets_;
+    if (r == 0) {
+        for (Index j = 0; j < b; ++j, ++width_) write_zero_row(rows, at + j);
+        return;
+    }
+    const Index nb = std::min(panel, r);
+    const auto room = [](std::vector<double>& buffer, Index size) {
+        buffer.resize(std::max<Index>(static_cast<Index>(buffer.size()), size));
+        return buffer.data();
+    };
+    const M R(R_.data(), r, r, capacity_), Cg(C_.data(), r, columns, capacity_), g = Cg.columns(m_, targets_);
+    const M R_previous(room(R_previous_, capacity_ * n_), r, r, capacity_);
+    const M C_previous(room(C_previous_, r * columns), r, columns);
+    const M B(room(B_, b * r), b, r), T(room(T_, nb * r), nb, r), D(room(D_, b * columns), b, columns);
+    const M E(room(E_, b * columns), b, columns), N_top(room(N_top_, r * b), r, b), k(room(k_, r * b), r, b);
+    const M N_bottom(room(N_bottom_, b * b), b, b), O(room(small_, b * b), b, b);
+    room(tau_, b);
+    double* work = room(work_, std::max(blas::work_for(b), nb * std::max(columns, r)));
+
+    // [R C g; B Z_test 0] -> [R' C' g'; 0 D]
+    copy(coordinates, B);
+    copy(Z_test, D.columns(0, m_));
+    zero(D.columns(m_, targets_));
+    copy_upper(R, R_previous);
+    copy(Cg, C_previous);
+    blas::append_rows_qr(R, B, T, work);
+    blas::append_rows_apply('T', B, T, Cg, D, work);
+
+    // The annihilated directions N (top: R's rows, bottom: the new ones); made nested, bottom upper triangular.
+    zero(N_top);
+    zero(N_bottom);
+    for (Index j = 0; j < b; ++j) N_bottom(j, j) = 1.0;
+    blas::append_rows_apply('N', B, T, N_top, N_bottom, work);
+    blas::rq(N_bottom, O, tau_.data(), work, static_cast<Index>(work_.size()));
+    blas::gemm('N', 'N', 1.0, O, D, 0.0, E);
+    blas::gemm('N', 'T', 1.0, N_top, O, 0.0, k);
+    blas::solve_upper('L', 'N', R_previous, k);  // k_j <- R^-1 N_top
+
+    // The end of the block: by the recursion, or afresh where the recursion would cancel
+    const State before = state_;
+    for (Index j = 0; j < b; ++j) {
+        for (Index i = 0; i < r; ++i) state_.diagonal[i] -= k(i, j) * k(i, j);
+        for (Index t = 0; t < targets_; ++t) axpy(-E(j, m_ + t), k.col(j), state_.alpha.data() + t * r, r);
+    }
+    bool fell = false, worn = false;
+    for (Index i = 0; i < r; ++i) {
+        fell = fell || !(state_.diagonal[i] > fall * before.diagonal[i]);
+        worn = worn || !(state_.diagonal[i] > fall * diagonal_reference_[i]);
+    }
+    if (fell && b > 1) {
+        state_ = before;
+        copy_upper(R_previous, R);
+        copy(C_previous, Cg);
+        dual_block_ = std::max<Index>(1, b / 2);
+        append_dual(coordinates.top(b / 2), Z_test.top(b / 2), rows, at);
+        append_dual(coordinates.block(b / 2, 0, b - b / 2, r), Z_test.block(b / 2, 0, b - b / 2, m_), rows, at + b / 2);
+        return;
+    }
+    dual_block_ = std::min(largest_block, 2 * dual_block_);
+    if (worn) {
+        solve_working();
+        invert_working();
+    } else {
+        blas::gemm('T', 'N', 1.0, Cg.columns(0, m_), g, 0.0, M(state_.predictions.data(), m_, targets_));
+        for (Index t = 0; t < targets_; ++t) state_.norm2[t] = squared_norm(g.col(t), r);
+        state_.inverse_norm2 = 0;
+        for (double d : state_.diagonal) state_.inverse_norm2 += d;
+    }
+    const M U(D_.data(), m_, b);  // f_j = f_{j-1} + u_j E_g[j] with u_j = -E_C[j]
+    for (Index i = 0; i < m_; ++i)
+        for (Index j = 0; j < b; ++j) U(i, j) = -E(j, i);
+    fill_backwards(k, U, E.columns(m_, targets_), rows, at);
+}
+
+// ---- recursion on K^-1 ----------------------------------------------------------------------------------------
+
+// Appends a block of features:
+//     V = K^-1 Z_b,  L L^T = I + Z_b^T V,  k = V L^-T,  U = (Z_test,b - S Z_b) L^-T,
+//     K^-1 <- K^-1 - k k^T,  S <- S + U k^T,  and column j of k and U belongs to the block's j-th feature.
+// Of the symmetric K^-1 only the upper triangle is kept.
+void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at) {
+    const Index b = Z.rows;
+    k_.resize(std::max<Index>(static_cast<Index>(k_.size()), b * n_));
+    B_.resize(std::max<Index>(static_cast<Index>(B_.size()), b * n_));
+    D_.resize(std::max<Index>(static_cast<Index>(D_.size()), b * m_));
+    E_g_.resize(std::max<Index>(static_cast<Index>(E_g_.size()), b * targets_));
+    small_.resize(std::max<Index>(static_cast<Index>(small_.size()), b * b));
+    const M K_inverse(R_.data(), n_, n_, capacity_), S(S_.data(), m_, n_), Z_b(B_.data(), n_, b);
+    const M k(k_.data(), n_, b), U(D_.data(), m_, b), L_t(small_.data(), b, b), E_g(E_g_.data(), b, targets_);
+    const CM y(y_.data(), n_, targets_);
+    transpose(Z, Z_b);
+    blas::multiply_symmetric(K_inverse, Z_b, k);
+    blas::gemm('N', 'N', 1.0, Z, k, 0.0, L_t);
+    for (Index j = 0; j < b; ++j) L_t(j, j) += 1.0;
+    if (!blas::cholesky(L_t))
+        throw std::runtime_error("the factorisation broke down: the features' sizes differ too much; scale them alike");
+    transpose(Z_test, U);
+    blas::gemm('N', 'N', -1.0, S, Z_b, 1.0, U);
+    blas::solve_upper('R', 'N', L_t, k);
+    blas::solve_upper('R', 'N', L_t, U);
+    blas::subtract_square(k, K_inverse);
+    blas::gemm('N', 'T', 1.0, U, k, 1.0, S);
+    blas::gemm('T', 'N', 1.0, k, y, 0.0, E_g);
+
+    blas::multiply_symmetric(K_inverse, y, M(state_.alpha.data(), n_, targets_));
+    blas::gemm('N', 'N', 1.0, S, y, 0.0, M(state_.predictions.data(), m_, targets_));
+    for (Index t = 0; t < targets_; ++t) state_.norm2[t] = dot(y.col(t), state_.alpha.data() + t * n_, n_);
+    state_.inverse_norm2 = 0;
+    for (Index i = 0; i < n_; ++i) state_.inverse_norm2 += state_.diagonal[i] = K_inverse(i, i);
+    fill_backwards(k, U, E_g, rows, at);
+}
+
+// ---- rows of a block ------------------------------------------------------------------------------------------
+
+// From the state at the block's end back to its first feature; the end state is put back afterwards.
+void WidthPath::fill_backwards(CM k, CM U, CM E_g, const PathRows& rows, Index at) {
+    const Index r = rank_, b = k.cols;
+    const State end = state_;
+    std::vector<double> features2(b);
+    for (Index j = 0; j < b; ++j) features2[j] = norm2_of_features_ += features2_[at + j];
+    if (penalty_ > 0) follow_coefficient_norms(k, E_g);
+    width_ += b;
+    for (Index j = b - 1; j >= 0; --j) {
+        norm2_of_features_ = features2[j];
+        write_working_row(rows, at + j, j);
+        --width_;
+        state_.inverse_norm2 += add_squares(k.col(j), state_.diagonal.data(), r);
+        for (Index t = 0; t < targets_; ++t) {
+            const double e = E_g(j, t);
+            state_.norm2[t] += e * e;
+            axpy(e, k.col(j), state_.alpha.data() + t * r, r);
+            axpy(-e, U.col(j), state_.predictions.data() + t * m_, m_);
+        }
+    }
+    state_ = end;
+    norm2_of_features_ = features2[b - 1];
+    width_ += b;
+    if (penalty_ > 0) std::copy_n(followed_norm2_.data() + (b - 1) * targets_, targets_, coefficient_norm2_.data());
+}
+
+// |a|^2 = |g|^2 - P |alpha|^2 cancels while the penalty dominates; the sum of its changes from feature to feature
+// does not. Called with the state at the end of the block; fills followed_norm2_, targets x b.
+void WidthPath::follow_coefficient_norms(CM k, CM E_g) {
+    const Index r = rank_, b = k.cols;
+    followed_norm2_.resize(std::max<Index>(static_cast<Index>(followed_norm2_.size()), b * targets_));
+    std::vector<double> alpha(r), change(b), direct(b), k2(b);
+    std::vector<char> cancels(b);
+    for (Index j = 0; j < b; ++j) k2[j] = squared_norm(k.col(j), r);
+    for (Index t = 0; t < targets_; ++t) {
+        std::copy_n(state_.alpha.data() + t * r, r, alpha.data());
+        double g2 = state_.norm2[t], alpha2 = squared_norm(alpha.data(), r);
+        for (Index j = b - 1; j >= 0; --j) {
+            const double e = E_g(j, t);
+            direct[j] = std::max(0.0, g2 - penalty_ * alpha2);
+            cancels[j] = penalty_ * alpha2 > 0.5 * g2;
+            axpy(e, k.col(j), alpha.data(), r);  // alpha before feature j
+            change[j] = e * (2 * penalty_ * dot(k.col(j), alpha.data(), r) - e * (1 + penalty_ * k2[j]));
+            g2 += e * e;
+            alpha2 = squared_norm(alpha.data(), r);
+        }
+        double norm2 = coefficient_norm2_[t];
+        for (Index j = 0; j < b; ++j) {
+            norm2 = cancels[j] ? std::max(0.0, norm2 + change[j]) : direct[j];
+            followed_norm2_[j * targets_ + t] = norm2;
+        }
+    }
+}
+
+void WidthPath::write_working_row(const PathRows& rows, Index at, Index in_block) {
+    rows.degrees_of_freedom[at] = penalty_ > 0
+                                      ? std::max(0.0, static_cast<double>(n_) - penalty_ * state_.inverse_norm2)
+                                      : static_cast<double>(rank_);
+    rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
+    rows.condition[at] = condition();
+    for (Index t = 0; t < targets_; ++t) {
+        double train = 0, norm2 = state_.norm2[t];
+        if (penalty_ > 0) {  // residual = P alpha
+            train = penalty_ * penalty_ * squared_norm(state_.alpha.data() + t * rank_, rank_);
+            norm2 = followed_norm2_[in_block * targets_ + t];
+        } else if (stage_ == Stage::rotated) {
+            train = squared_norm(residual_.data() + t * q_rows_, n_);
+        }
+        write_errors(rows, at, t, train / static_cast<double>(n_), norm2, leave_one_out_working(t));
+    }
+}
+
+// (K^-1 y)_i / (K^-1)_ii. In rotated coordinates K is singular, and the residuals tell.
+double WidthPath::leave_one_out_working(Index target) const {
+    if (stage_ == Stage::rotated) return leave_one_out_from_residual(target);
+    const double* alpha = state_.alpha.data() + target * rank_;
+    return squared_ratio(alpha, state_.diagonal.data(), n_) / static_cast<double>(n_);
+}
+
+}  // namespace pyphenom

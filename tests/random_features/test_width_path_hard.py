@@ -1,0 +1,153 @@
+"""Inputs on which a fast path could go wrong while its status says "ok"."""
+
+import multiprocessing
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+
+import pyphenom as ph
+
+nested_path, width_path = ph.random_features.nested_path, ph.random_features.width_path
+
+
+def relative_errors(Z, y, Z_test, path, penalty=0.0):
+    """Return the relative error of the predictions at each width, by a least-squares solution of its own."""
+    errors = []
+    for N, predicted in zip(path.widths, path.predictions, strict=True):
+        A, b = Z[:, :N], y
+        if penalty:
+            A, b = np.vstack([A, np.sqrt(penalty) * np.eye(N)]), np.concatenate([y, np.zeros(N)])
+        truth = Z_test[:, :N] @ np.linalg.lstsq(A, b, rcond=None)[0]
+        errors.append(np.linalg.norm(predicted - truth) / np.linalg.norm(truth))
+    return np.array(errors)
+
+
+def gaussian(n, N, m, seed):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, N)), rng.standard_normal(n), rng.standard_normal((m, N))
+
+
+@pytest.mark.parametrize("smallest", [1e-6, 1e-8, 1e-12])
+def test_widths_behind_an_ill_conditioned_threshold(smallest):
+    # Z_20 is nearly singular; a feature later the system is well conditioned, and so must the predictions be.
+    n = 20
+    Z, y, Z_test = gaussian(n, 60, 7, seed=1)
+    U, s, Vt = np.linalg.svd(Z[:, :n])
+    Z[:, :n] = (U * np.append(s[:-1], smallest)) @ Vt
+    path = nested_path(Z, y, Z_test, np.zeros(7), range(n + 1, 61), predictions=True)
+    assert (path.status == "ok").all()
+    assert relative_errors(Z, y, Z_test, path).max() < 1e-11
+
+
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e12])
+def test_widths_before_an_outsized_feature(size):
+    Z, y, Z_test = gaussian(20, 60, 7, seed=2)
+    Z[:, 27] *= size
+    path = nested_path(Z, y, Z_test, np.zeros(7), range(21, 28), predictions=True)
+    assert relative_errors(Z, y, Z_test, path).max() < 1e-11
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-4, 1e-2, 1.0])
+def test_every_stage_at_a_size_that_enters_the_last(ridge):
+    # n = 150 reaches the recursion on the inverse; the promise there is 1e-8.
+    n, N, m = 150, 520, 20
+    rng = np.random.default_rng(3)
+    W = rng.standard_normal((30, N))
+    Z, Z_test = (np.maximum(rng.standard_normal((k, 30)) @ W / np.sqrt(30), 0.0) for k in (n, m))
+    y = rng.standard_normal(n)
+    widths = [1, 40, 100, 140, 149, 150, 151, 152, 155, 160, 180, 220, 300, 301, 400, 500, 520]
+    path = nested_path(Z, y, Z_test, np.zeros(m), widths, ridge, predictions=True)
+    assert (path.status == "ok").all()
+    assert relative_errors(Z, y, Z_test, path, n * ridge).max() < 1e-8
+    # leave-one-out by refitting, well behind the threshold
+    left_out = []
+    for i in range(n):
+        keep = np.arange(n) != i
+        A, b = Z[keep][:, :300], y[keep]
+        A, b = np.vstack([A, np.sqrt(n * ridge) * np.eye(300)]), np.concatenate([b, np.zeros(300)])
+        left_out.append(y[i] - Z[i, :300] @ np.linalg.lstsq(A, b, rcond=None)[0])
+    assert path.leave_one_out_error[widths.index(300)] == pytest.approx(np.mean(np.square(left_out)), rel=1e-7)
+
+
+@pytest.mark.parametrize("d", [1e-4, 1e-6, 3e-6, 1e-9])
+def test_leave_one_out_of_a_nearly_pinned_sample(d):
+    # One feature, samples 1 and d: without the first, y = 1 at d asks for the coefficient 1/d.
+    path = nested_path([[1.0], [d]], [1.0, 1.0], [[1.0]], [0.0], [1])
+    truth = np.mean([(1.0 - 1.0 / d) ** 2, (1.0 - d) ** 2])
+    assert path.leave_one_out_error[0] == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize("ridge", [1e-9, 1e-13, 1e-15])
+def test_leave_one_out_with_a_tiny_ridge_at_the_threshold(ridge):
+    n = 8
+    Z, y, Z_test = gaussian(n, n, 2, seed=4)
+    with mpmath.workdps(60):
+        total = mpmath.mpf(0)
+        for i in range(n):
+            keep = [k for k in range(n) if k != i]
+            A, b = mpmath.matrix(Z[keep].tolist()), mpmath.matrix(y[keep].tolist())
+            a = mpmath.inverse(A.T * A + n * mpmath.mpf(ridge) * mpmath.eye(n)) * (A.T * b)
+            total += (mpmath.mpf(float(y[i])) - sum(mpmath.mpf(float(Z[i, k])) * a[k] for k in range(n))) ** 2
+        truth = float(total / n)
+    for widths in ([n], [1, n]):
+        path = nested_path(Z, y, Z_test, np.zeros(2), widths, ridge)
+        assert path.leave_one_out_error[-1] == pytest.approx(truth, rel=1e-6)
+
+
+def test_targets_of_extreme_and_of_different_sizes():
+    Z, y, Z_test = gaussian(12, 30, 5, seed=5)
+    y_test = np.arange(5.0)
+    plain = nested_path(Z, y, Z_test, y_test, [6, 12, 30])
+    sizes = np.array([1.0, 1e100, 1e-100, 1e150])
+    path = nested_path(Z, y[:, None] * sizes, Z_test, y_test[:, None] * sizes, [6, 12, 30])
+    for t, size in enumerate(sizes):
+        np.testing.assert_allclose(path.coefficient_norm[:, t] / size, plain.coefficient_norm, rtol=1e-12)
+        np.testing.assert_allclose(path.test_error[:, t] / size / size, plain.test_error, rtol=1e-12)
+    assert not np.isnan(nested_path(Z, 1e155 * y, Z_test, y_test, [12, 30]).train_error).any()
+    tiny = nested_path(Z, 1e-160 * y, Z_test, y_test, [6])
+    assert tiny.test_error[0] == pytest.approx(np.mean(y_test**2))
+
+
+def test_a_ridge_out_of_all_proportion():
+    Z, y, Z_test = gaussian(6, 10, 2, seed=6)
+    with pytest.raises(ValueError, match="`ridge`"):
+        nested_path(1e-100 * Z, y, Z_test, np.zeros(2), [3], 1e200)
+    for widths in ([5], [5, 10]):  # far below rounding
+        path = nested_path(1e100 * Z, y, Z_test, np.zeros(2), widths, 1e-150, ridge_scaling="width", predictions=True)
+        bare = nested_path(1e100 * Z, y, Z_test, np.zeros(2), widths, predictions=True)
+        np.testing.assert_allclose(path.predictions, bare.predictions, rtol=1e-10)
+
+
+def test_features_that_overflow_are_an_error():
+    X = np.full((4, 3), 1e308)
+    with pytest.raises(ValueError, match="`X`"):
+        width_path(X, np.ones(4), np.ones((2, 3)), np.ones(2), [5], "identity")
+    with pytest.raises(ValueError, match="`X_test`"):
+        width_path(np.ones((4, 3), np.float32), np.ones(4), np.full((2, 3), 1e300), np.ones(2), [5])
+
+
+def test_rank_of_float32_features():
+    rng = np.random.default_rng(7)
+    B, C = rng.standard_normal((20, 5)).astype(np.float32), rng.standard_normal((5, 20)).astype(np.float32)
+    path = nested_path(B @ C, rng.standard_normal(20), np.ones((1, 20)), [0.0], [20])
+    assert path.rank[0] == 5
+    assert path.status[0] == "rank-deficient"
+
+
+def _features_in_child(queue):
+    queue.put(float(ph.random_features.features(np.ones((300, 40)), 300).sum()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fork is the default start method nowhere else")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_threads_it_does_not_have(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    here = float(ph.random_features.features(np.ones((300, 40)), 300).sum())
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_features_in_child, args=(queue,), daemon=True)
+    child.start()
+    assert queue.get(timeout=60) == pytest.approx(here)
+    child.join(60)
