@@ -20,6 +20,7 @@ class WidthPath:
         max_width: typing.SupportsInt | typing.SupportsIndex,
         penalty: typing.SupportsFloat | typing.SupportsIndex,
         tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        even: bool,
     ) -> None:
         """
         y (targets, n), y_test (targets, m).

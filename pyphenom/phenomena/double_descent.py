@@ -16,19 +16,25 @@ theory calls optimal removes the peak. More samples can hurt.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from pyphenom import data, random_features
-from pyphenom.studies import Cell, Claim, Curve, Figure, Greater, Guard, Less, Select, Streams, Study
+from pyphenom.studies import Cell, Claim, Curve, Figure, Greater, Guard, Less, Relation, Select, Streams, Study
 from pyphenom.studies.study import Preset
 from pyphenom.theory import eigenframework, ridge_regression
 from pyphenom.theory import random_features as mei_montanari
 
-REPLICATES = {"smoke": 6, "quick": 24, "full": 200}
+# Replicates by preset and model; a linear cell holds many data sets, and the errors of the sphere vary most.
+REPLICATES = {
+    "smoke": {"linear": 4, "sphere": 8, "digits": 4},
+    "quick": {"linear": 24, "sphere": 80, "digits": 40},
+    "full": {"linear": 200, "sphere": 800, "digits": 400},
+}
 
 # Linear regression (the card of Belkin, Hsu and Xu): n samples, D coordinates of equal weight, noise .04.
 LINEAR_N, LINEAR_D, LINEAR_NOISE = 40, 100, 0.04
@@ -51,6 +57,8 @@ DIGITS_WIDTH = 200
 
 TEST_POINTS = 1000
 
+Kind: TypeAlias = Literal["a priori", "conditional"]
+
 # Finite-size error of the proportional limit: Mei and Montanari's risk is reached up to O(1/d).
 SPHERE_BAND = 2.0 / SPHERE_D
 # The eigenvalue framework replaces the eigenfunctions of the digits by Gaussian variables. No bound is known for the
@@ -63,13 +71,13 @@ DIGITS_BAND = 0.15
 
 def cells(preset: Preset) -> list[Cell]:
     """Every arm once a replicate: the widths of an arm share one pass, so they share a cell."""
-    arms = list(MEASURE)
-    return [Cell(arm, {}, replicate) for arm in arms for replicate in range(REPLICATES[preset])]
+    counts = REPLICATES[preset]
+    return [Cell(arm, {}, replicate) for arm in ARMS for replicate in range(counts[arm.split(",")[0]])]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     """Measure one arm once."""
-    return MEASURE[cell.arm](streams)
+    return ARMS[cell.arm].measure(streams)
 
 
 def _rows(axis: str, values: Sequence[int], **quantities: Any) -> pd.DataFrame:
@@ -161,15 +169,22 @@ def _digits_samples(streams: Streams) -> pd.DataFrame:
     return _rows("n", DIGITS_SAMPLES, test_error=errors)
 
 
-MEASURE: dict[str, Callable[[Streams], pd.DataFrame]] = {
-    "linear": _linear,
-    "linear, more samples": _linear_samples,
-    "sphere": _sphere,
-    "sphere, tuned ridge": _sphere_tuned,
-    "sphere, more samples": _sphere_samples,
-    "digits": _digits,
-    "digits, tuned ridge": _digits_tuned,
-    "digits, more samples": _digits_samples,
+@dataclass(frozen=True)
+class _Arm:
+    measure: Callable[[Streams], pd.DataFrame]
+    axis: str  # what varies: the model's size, or the number of samples
+    threshold: int  # where the two are equal
+
+
+ARMS = {
+    "linear": _Arm(_linear, "width", LINEAR_N),
+    "linear, more samples": _Arm(_linear_samples, "n", LINEAR_P),
+    "sphere": _Arm(_sphere, "width", SPHERE_N),
+    "sphere, tuned ridge": _Arm(_sphere_tuned, "width", SPHERE_N),
+    "sphere, more samples": _Arm(_sphere_samples, "n", SPHERE_WIDTH),
+    "digits": _Arm(_digits, "width", DIGITS_N),
+    "digits, tuned ridge": _Arm(_digits_tuned, "width", DIGITS_N),
+    "digits, more samples": _Arm(_digits_samples, "n", DIGITS_WIDTH),
 }
 
 
@@ -267,65 +282,40 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 # ---- claims ------------------------------------------------------------------------------------------------------
 
 
-def _away(axis: str, threshold: int, share: float) -> Callable[[pd.DataFrame], pd.Series]:
-    """Points further than `share` from the threshold, where the mean over data sets exists and is not all tail."""
-    return lambda rows: (rows[axis] - threshold).abs() > share * threshold
+AWAY = 0.15
+"""Share of the threshold within which no mean is compared: there it is all tail, and at the threshold infinite."""
 
 
 def _curve(
-    claim: str,
-    arm: str,
-    axis: str,
-    threshold: int,
-    share: float,
-    resolution: float,
-    statement: str,
-    kind: Any = "a priori",
-    quantity: str = "test_error",
-    **options: Any,
+    id: str, arm: str, statement: str, kind: Kind = "a priori", theory: str = "test_error", **options: Any
 ) -> Claim:
-    """Claim that the measured curve lies on the predicted one, away from the threshold."""
-    select = Select("test_error", arm=arm, over=axis, where=_away(axis, threshold, share))
-    target = Select(quantity, arm=arm, over=axis, where=_away(axis, threshold, share))
-    return Claim(
-        claim,
-        statement,
-        select.measured,
-        Curve(resolution),
-        target.predicted,
-        kind,
-        arms=(arm,),
-        quantities=("test_error", quantity),
-        **options,
-    )
+    """Claim that the measured curve lies on the predicted one, away from the threshold unless a ridge tames it."""
+    axis, threshold = ARMS[arm].axis, ARMS[arm].threshold
+    away = -1.0 if "tuned" in arm else AWAY * threshold
+
+    def where(rows: pd.DataFrame) -> pd.Series:
+        return (rows[axis] - threshold).abs() > away
+
+    measured = Select("test_error", arm, axis, where).measured
+    predicted = Select(theory, arm, axis, where).predicted
+    quantities = ("test_error", theory)
+    return Claim(id, statement, measured, Curve(0.10), predicted, kind, arms=(arm,), quantities=quantities, **options)
 
 
-def _log_ratio(arm: str, axis: str, numerator: int, denominator: int) -> Callable[[pd.DataFrame], Any]:
-    """Log of the test error at one point over that at another, a number a replicate."""
+def _ratio(id: str, arm: str, at: int, to: int, relation: Relation, statement: str, **options: Any) -> Claim:
+    """Claim on the log of the test error at one point over that at another, paired within replicates."""
 
     def statistic(rows: pd.DataFrame) -> Any:
-        table = Select("test_error", arm=arm, over=axis).measured(rows)
-        return np.log(table[numerator] / table[denominator])
+        table = Select("test_error", arm, ARMS[arm].axis).measured(rows)
+        return np.log(table[at] / table[to])
 
-    return statistic
-
-
-def _claim(
-    claim: str, arm: str, axis: str, top: int, bottom: int, relation: Any, statement: str, **options: Any
-) -> Claim:
-    return Claim(
-        claim,
-        statement,
-        _log_ratio(arm, axis, top, bottom),
-        relation,
-        arms=(arm,),
-        quantities=("test_error",),
-        **options,
-    )
+    return Claim(id, statement, statistic, relation, arms=(arm,), quantities=("test_error",), **options)
 
 
-TWICE = float(np.log(2.0))
+TWICE = Greater(float(np.log(2.0)))
+MEASURED: Kind = "conditional"  # on the spectrum and the coefficients of the pool
 
+# fmt: off
 study = Study(
     name="double-descent",
     title="Double descent of linear and random-feature regression",
@@ -358,248 +348,49 @@ study = Study(
         ),
     ),
     claims=(
-        _curve(
-            "linear-curve",
-            "linear",
-            "width",
-            LINEAR_N,
-            0.15,
-            0.10,
-            "the risk of linear regression on p coordinates is Belkin, Hsu and Xu's at every p, exactly",
-        ),
-        _curve(
-            "linear-samples",
-            "linear, more samples",
-            "n",
-            LINEAR_P,
-            0.15,
-            0.10,
-            "the same formula as n grows through p: the risk rises before it falls",
-        ),
-        _curve(
-            "sphere-curve",
-            "sphere",
-            "width",
-            SPHERE_N,
-            0.05,
-            0.10,
-            "the risk of ridgeless random features is Mei and Montanari's at every width, to 2/d",
-        ),
-        _curve(
-            "sphere-samples",
-            "sphere, more samples",
-            "n",
-            SPHERE_WIDTH,
-            0.05,
-            0.10,
-            "the same limit as n grows through N: more samples hurt next to the threshold",
-        ),
-        _curve(
-            "sphere-tuned",
-            "sphere, tuned ridge",
-            "width",
-            SPHERE_N,
-            -1.0,
-            0.05,
-            "with the ridge of least predicted risk the limit holds at every width, the threshold included",
-        ),
-        _claim(
-            "sphere-peak",
-            "sphere",
-            "width",
-            SPHERE_N,
-            150,
-            Greater(TWICE),
-            "at N = n the error is more than twice that at N = n/2",
-        ),
-        _claim(
-            "sphere-second-descent",
-            "sphere",
-            "width",
-            1500,
-            150,
-            Less(0.0),
-            "five times past the threshold the error is below the first valley's",
-        ),
-        _claim(
-            "sphere-no-peak",
-            "sphere, tuned ridge",
-            "width",
-            SPHERE_N,
-            150,
-            Less(0.0),
-            "with the optimal ridge the error at N = n is below that at N = n/2",
-        ),
-        _curve(
-            "digits-curve",
-            "digits",
-            "width",
-            DIGITS_N,
-            0.05,
-            0.10,
-            "the error on held-out digits is the eigenvalue framework's, to the 15 % allowed for real eigenfunctions",
-            "conditional",
-        ),
-        _curve(
-            "digits-samples",
-            "digits, more samples",
-            "n",
-            DIGITS_WIDTH,
-            0.05,
-            0.10,
-            "the same as the number of images grows through N",
-            "conditional",
-        ),
-        _curve(
-            "digits-tuned",
-            "digits, tuned ridge",
-            "width",
-            DIGITS_N,
-            -1.0,
-            0.05,
-            "with the ridge of least predicted error the framework holds at every width",
-            "conditional",
-        ),
-        _claim(
-            "digits-peak",
-            "digits",
-            "width",
-            DIGITS_N,
-            60,
-            Greater(TWICE),
-            "at N = n the error on digits is more than twice the first valley's, N = 60",
-        ),
-        _claim(
-            "digits-second-descent",
-            "digits",
-            "width",
-            1000,
-            60,
-            Less(0.0),
-            "five times past the threshold the error on digits is below the first valley's",
-        ),
+        _curve("linear-curve", "linear", "the risk is Belkin, Hsu and Xu's at every p, exactly"),
+        _curve("linear-samples", "linear, more samples", "the same formula holds as n grows through p"),
+        _curve("sphere-curve", "sphere", "the risk is Mei and Montanari's at every width, to 2/d"),
+        _curve("sphere-samples", "sphere, more samples", "the same limit holds as n grows through N"),
+        _curve("sphere-tuned", "sphere, tuned ridge", "with the ridge of least predicted risk, at the threshold too"),
+        _ratio("sphere-peak", "sphere", 300, 150, TWICE, "at N = n the error is more than twice that at N = n/2"),
+        _ratio("sphere-descent", "sphere", 1500, 150, Less(0.0), "at N = 5n it is below the first valley's"),
+        _ratio("sphere-more-hurts", "sphere, more samples", 300, 150, TWICE, "twice the samples, twice the error"),
+        _ratio("sphere-no-peak", "sphere, tuned ridge", 300, 150, Less(0.0), "the optimal ridge leaves no peak"),
+        _curve("digits-curve", "digits", "the error is the eigenvalue framework's at every width, to 15 %", MEASURED),
+        _curve("digits-samples", "digits, more samples", "the same holds as n grows through N", MEASURED),
+        _curve("digits-tuned", "digits, tuned ridge", "with the ridge of least predicted error, everywhere", MEASURED),
+        _ratio("digits-peak", "digits", 200, 60, TWICE, "at N = n the error is more than twice the first valley's"),
+        _ratio("digits-descent", "digits", 1000, 60, Less(0.0), "at N = 5n it is below the first valley's"),
+        _ratio("digits-more-hurts", "digits, more samples", 200, 100, TWICE, "twice the images, twice the error"),
+        _ratio("digits-no-peak", "digits, tuned ridge", 200, 60, Less(0.0), "the optimal ridge leaves no peak"),
     ),
     controls=(
-        _curve(
-            "linear-wrong-noise",
-            "linear",
-            "width",
-            LINEAR_N,
-            0.15,
-            0.10,
-            "Belkin, Hsu and Xu's formula with twice the noise",
-            quantity="wrong noise",
-            protects=("linear-curve", "linear-samples"),
-        ),
-        _curve(
-            "sphere-no-noise",
-            "sphere",
-            "width",
-            SPHERE_N,
-            0.05,
-            0.10,
-            "Mei and Montanari's risk without the label noise",
-            quantity="no noise",
-            protects=("sphere-curve", "sphere-samples", "sphere-tuned"),
-        ),
-        _claim(
-            "tuned-peak",
-            "sphere, tuned ridge",
-            "width",
-            SPHERE_N,
-            150,
-            Greater(TWICE),
-            "a peak of a factor two in spite of the optimal ridge",
-            protects=("sphere-peak", "sphere-second-descent", "sphere-no-peak"),
-        ),
-        _curve(
-            "digits-blind",
-            "digits",
-            "width",
-            DIGITS_N,
-            0.05,
-            0.10,
-            "the eigenvalue framework for a target without relation to the images",
-            "conditional",
-            quantity="blind target",
-            protects=("digits-curve", "digits-samples", "digits-tuned"),
-        ),
-        _claim(
-            "digits-tuned-peak",
-            "digits, tuned ridge",
-            "width",
-            DIGITS_N,
-            60,
-            Greater(TWICE),
-            "a peak of a factor two on digits in spite of the optimal ridge",
-            protects=("digits-peak", "digits-second-descent"),
-        ),
+        _curve("linear-wrong-noise", "linear", "Belkin, Hsu and Xu's formula with twice the noise",
+               theory="wrong noise", protects=("linear-curve", "linear-samples")),
+        _curve("sphere-no-noise", "sphere", "Mei and Montanari's risk without the label noise",
+               theory="no noise", protects=("sphere-curve", "sphere-samples", "sphere-tuned")),
+        _ratio("sphere-tuned-peak", "sphere, tuned ridge", 300, 150, TWICE, "a peak in spite of the optimal ridge",
+               protects=("sphere-peak", "sphere-descent", "sphere-more-hurts", "sphere-no-peak")),
+        _curve("digits-blind", "digits", "the eigenvalue framework for a target without relation to the images",
+               MEASURED, "blind target", protects=("digits-curve", "digits-samples", "digits-tuned")),
+        _ratio("digits-tuned-peak", "digits, tuned ridge", 200, 60, TWICE, "a peak in spite of the optimal ridge",
+               protects=("digits-peak", "digits-descent", "digits-more-hurts", "digits-no-peak")),
     ),
     figures=(
-        Figure(
-            "linear-width",
-            f"Linear regression, n = {LINEAR_N}",
-            "test_error",
-            "width",
-            "coordinates p",
-            "excess risk",
-            ("linear",),
-            y_scale="log",
-        ),
-        Figure(
-            "linear-samples",
-            f"Linear regression, p = {LINEAR_P}",
-            "test_error",
-            "n",
-            "samples n",
-            "excess risk",
-            ("linear, more samples",),
-            y_scale="log",
-        ),
-        Figure(
-            "sphere-width",
-            f"Random ReLU features on the sphere, n = {SPHERE_N}, d = {SPHERE_D}",
-            "test_error",
-            "width",
-            "features N",
-            "excess risk",
-            ("sphere", "sphere, tuned ridge"),
-            "log",
-            "log",
-        ),
-        Figure(
-            "sphere-samples",
-            f"Random ReLU features on the sphere, N = {SPHERE_WIDTH}, d = {SPHERE_D}",
-            "test_error",
-            "n",
-            "samples n",
-            "excess risk",
-            ("sphere, more samples",),
-            "log",
-            "log",
-        ),
-        Figure(
-            "digits-width",
-            f"Random ReLU features of digit images, n = {DIGITS_N}",
-            "test_error",
-            "width",
-            "features N",
-            "squared error, ten classes",
-            ("digits", "digits, tuned ridge"),
-            "log",
-            "log",
-        ),
-        Figure(
-            "digits-samples",
-            f"Random ReLU features of digit images, N = {DIGITS_WIDTH}",
-            "test_error",
-            "n",
-            "images n",
-            "squared error, ten classes",
-            ("digits, more samples",),
-            "log",
-            "log",
-        ),
+        Figure("linear-width", f"Linear regression, n = {LINEAR_N}", "test_error", "width", "coordinates p",
+               "excess risk", ("linear",), y_scale="log"),
+        Figure("linear-samples", f"Linear regression, p = {LINEAR_P}", "test_error", "n", "samples n", "excess risk",
+               ("linear, more samples",), y_scale="log"),
+        Figure("sphere-width", f"Random ReLU features on the sphere, n = {SPHERE_N}, d = {SPHERE_D}", "test_error",
+               "width", "features N", "excess risk", ("sphere", "sphere, tuned ridge"), "log", "log"),
+        Figure("sphere-samples", f"Random ReLU features on the sphere, N = {SPHERE_WIDTH}, d = {SPHERE_D}",
+               "test_error", "n", "samples n", "excess risk", ("sphere, more samples",), "log", "log"),
+        Figure("digits-width", f"Random ReLU features of digit images, n = {DIGITS_N}", "test_error", "width",
+               "features N", "squared error, ten classes", ("digits", "digits, tuned ridge"), "log", "log"),
+        Figure("digits-samples", f"Random ReLU features of digit images, N = {DIGITS_WIDTH}", "test_error", "n",
+               "images n", "squared error, ten classes", ("digits, more samples",), "log", "log"),
     ),
     depends_on=("pyphenom._core", "pyphenom.random_features", "pyphenom.data", "pyphenom.theory"),
 )
+# fmt: on

@@ -13,6 +13,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from pyphenom.studies import Figure, Select
@@ -73,7 +74,9 @@ def theory(axes: Axes, x: ArrayLike, y: ArrayLike, band: ArrayLike = 0.0, label:
         divergence(axes, float(place))
 
 
-def measurement(axes: Axes, rows: pd.DataFrame, x: str, label: str = "", colour: str = "C0") -> None:
+def measurement(
+    axes: Axes, rows: pd.DataFrame, x: str, label: str = "", colour: str = "C0", diverges_at: ArrayLike = ()
+) -> None:
     """Draw the mean over replicates at each point, with its 95 % interval if there are two replicates or more.
 
     A point with a value that is not finite is left out: a mean over the others would hide it.
@@ -90,6 +93,9 @@ def measurement(axes: Axes, rows: pd.DataFrame, x: str, label: str = "", colour:
         For the legend.
     colour : str, optional
         Of the points.
+    diverges_at : array_like, optional
+        Places where the theory is infinite. No mean exists there for the replicates to approach, so the median is
+        drawn, hollow, with the quartiles.
 
     Raises
     ------
@@ -99,20 +105,25 @@ def measurement(axes: Axes, rows: pd.DataFrame, x: str, label: str = "", colour:
     if rows.duplicated([x, "replicate"]).any():
         raise ValueError(f"a replicate has several rows at the same {x!r}: the arm has other points to tell apart")
     groups = {place: group.to_numpy(np.float64)[:, None] for place, group in rows.groupby(x)["value"]}
-    samples = {place: summarise(values) for place, values in groups.items() if np.isfinite(values).all()}
+    groups = {place: values for place, values in groups.items() if np.isfinite(values).all()}
+    infinite = [place for place in groups if place in np.asarray(diverges_at)]
+    style: Any = {"fmt": "o", "markersize": 4, "capsize": 2.5, "color": colour, "zorder": 3}
+
+    samples = {place: summarise(values) for place, values in groups.items() if place not in infinite}
     counts = sorted({sample.n for sample in samples.values()})
+    replicates = " to ".join(map(str, dict.fromkeys(counts[:1] + counts[-1:])))
     half = [critical(0.05, s.n) * s.standard_error[0] if s.n > 1 else np.nan for s in samples.values()]
     axes.errorbar(
         np.array(list(samples), dtype=np.float64),
         [sample.mean[0] for sample in samples.values()],
         yerr=None if np.isnan(half).all() else half,
-        fmt="o",
-        markersize=4,
-        capsize=2.5,
-        color=colour,
-        label=f"{label} measured, n={' to '.join(map(str, dict.fromkeys(counts[:1] + counts[-1:])))}".strip(),
-        zorder=3,
+        label=f"{label} measured, {replicates} {'replicate' if replicates == '1' else 'replicates'}".strip(),
+        **style,
     )
+    if infinite:
+        quartiles = np.array([np.quantile(groups[place], [0.25, 0.5, 0.75]) for place in infinite]).T
+        error = [quartiles[1] - quartiles[0], quartiles[2] - quartiles[1]]
+        axes.errorbar(infinite, quartiles[1], yerr=error, markerfacecolor="white", label="median, quartiles", **style)
 
 
 def divergence(axes: Axes, x: float) -> None:
@@ -153,12 +164,21 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
             colour, label = COLOURS[index % len(COLOURS)], arm if len(arms) > 1 else ""
             here = rows[rows["arm"] == arm]
             predicted, measured = here[here["origin"] == "predicted"], here[here["origin"] == "measured"]
+            infinite: ArrayLike = ()
             if len(predicted):
                 curve = Select(figure.quantity, over=figure.x).predicted(predicted)
+                infinite = curve.index[np.isinf(curve["value"])]
                 theory(axes, curve.index, curve["value"], curve["band"], label, colour)
             if len(measured):
-                measurement(axes, measured, figure.x, label, colour)
-        axes.legend()
+                measurement(axes, measured, figure.x, label, colour, infinite)
+        if figure.x_scale == "log":  # 50, 100, 200, ... are easier to read than powers of ten
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        if len(axes.get_legend_handles_labels()[1]) > 4:  # too tall to leave the curves in sight
+            canvas.legend(loc="outside lower center", ncols=2)
+        else:
+            axes.legend()
     return canvas
 
 

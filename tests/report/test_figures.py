@@ -25,12 +25,13 @@ def rows(arms=("a",), diverges=False):
 
 
 def legend(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+    found = axes.get_legend() or axes.figure.legends[0]  # beside the curves where it is tall
+    return [text.get_text() for text in found.get_texts()]
 
 
 def test_theory_is_a_line_and_measurement_is_points_with_intervals():
     (axes,) = draw(FIGURE, rows()).axes
-    assert legend(axes) == ["theory", "measured, n=4"]
+    assert legend(axes) == ["theory", "measured, 4 replicates"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("parameters per sample", "excess risk")
     assert axes.get_yscale() == "log"
     line, points = axes.get_lines()[:2]
@@ -47,7 +48,15 @@ def test_a_divergence_breaks_the_line_and_is_marked_once():
     assert legend(axes).count("theory diverges") == 1
     assert np.isnan(axes.get_lines()[0].get_ydata()[1])
     assert [line.get_xdata() for line in axes.get_lines() if line.get_label() == "theory diverges"] == [[1.0, 1.0]]
-    assert "b measured, n=4" in legend(axes)
+    assert "b measured, 4 replicates" in legend(axes)
+
+
+def test_the_median_stands_where_the_theory_has_no_mean():
+    (axes,) = draw(FIGURE, rows(diverges=True)).axes
+    assert legend(axes)[-1] == "median, quartiles"
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "white"]
+    assert [list(line.get_xdata(orig=False)) for line in hollow] == [[1.0]]
+    np.testing.assert_allclose(hollow[0].get_ydata(orig=False), [1.15])
 
 
 def test_arms_have_colours_of_their_own():
@@ -65,7 +74,7 @@ def test_one_replicate_has_no_interval():
     axes = Canvas().add_subplot()
     measurement(axes, rows()[lambda r: r["replicate"] == 0], "ratio")
     assert not axes.collections
-    assert axes.get_legend_handles_labels()[1] == ["measured, n=1"]
+    assert axes.get_legend_handles_labels()[1] == ["measured, 1 replicate"]
 
 
 def test_a_failed_cell_and_a_value_that_is_not_finite_are_no_obstacle():
@@ -73,7 +82,7 @@ def test_a_failed_cell_and_a_value_that_is_not_finite_are_no_obstacle():
     table = table[~((table["replicate"] == 3) & (table["ratio"] == 1.0))]
     table.loc[(table["replicate"] == 0) & (table["ratio"] == 2.0), "value"] = np.nan
     (axes,) = draw(FIGURE, table).axes
-    assert legend(axes)[1] == "measured, n=3 to 4"
+    assert legend(axes)[1] == "measured, 3 to 4 replicates"
     np.testing.assert_allclose(axes.get_lines()[1].get_ydata(orig=False), [0.65, 1.1])
 
 
