@@ -3,22 +3,25 @@
 #include <cmath>
 #include <string>
 
+#include "core/parallel.hpp"
+
 namespace pyphenom {
 namespace {
 
 // NaN stays NaN, whatever the activation: an overflow in the product must not look like a feature.
 template <class T, class F>
 void transform(const T* bias, Matrix<T> Z, int threads, F f) {
-    (void)threads;  // unused without OpenMP
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (Index j = 0; j < Z.cols; ++j) {
-        T* z = Z.col(j);
-        if (bias) {
-            for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i] + bias[i]);
-        } else {
-            for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i]);
+    constexpr Index worth_a_thread = 1 << 18;  // entries
+    parallel_for(Z.cols, 1 + worth_a_thread / (Z.rows + 1), threads, [=](Index first, Index last) {
+        for (Index j = first; j < last; ++j) {
+            T* z = Z.col(j);
+            if (bias) {
+                for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i] + bias[i]);
+            } else {
+                for (Index i = 0; i < Z.rows; ++i) z[i] = f(z[i]);
+            }
         }
-    }
+    });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/blas.hpp"
+#include "core/parallel.hpp"
 #include "core/philox.hpp"
 
 namespace pyphenom {
@@ -44,34 +45,27 @@ Distribution parse_distribution(std::string_view name) {
 
 template <class T>
 void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matrix<T> W, T* bias, int threads) {
-    (void)threads;
     const Index d = W.rows;
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (Index c = 0; c < W.cols; ++c) {
-        const std::uint64_t feature = first + static_cast<std::uint64_t>(c);
-        double factor = scale;
-        if (law.distribution == Distribution::sphere) factor *= std::sqrt(d / squared_norm(law, feature, d));
-        T* w = W.col(c);
-        for (Index i = 0; i < d; i += 4) {
-            const auto z = normals(draw(law, static_cast<std::uint32_t>(i / 4), weight_stream, feature));
-            for (Index j = 0; j < std::min<Index>(4, d - i); ++j) w[i + j] = static_cast<T>(factor * z[j]);
+    constexpr Index worth_a_thread = 1 << 15;  // draws
+    parallel_for(W.cols, 1 + worth_a_thread / d, threads, [&](Index begin, Index end) {
+        for (Index c = begin; c < end; ++c) {
+            const std::uint64_t feature = first + static_cast<std::uint64_t>(c);
+            double factor = scale;
+            if (law.distribution == Distribution::sphere) factor *= std::sqrt(d / squared_norm(law, feature, d));
+            T* w = W.col(c);
+            for (Index i = 0; i < d; i += 4) {
+                const auto z = normals(draw(law, static_cast<std::uint32_t>(i / 4), weight_stream, feature));
+                for (Index j = 0; j < std::min<Index>(4, d - i); ++j) w[i + j] = static_cast<T>(factor * z[j]);
+            }
+            bias[c] = static_cast<T>(draw_bias(law, feature));
         }
-        bias[c] = static_cast<T>(draw_bias(law, feature));
-    }
+    });
 }
 
 template <class T>
 void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Zt, int threads) {
-    // A panel of samples small enough for its features to be still in cache when the activation comes, and long
-    // enough for the product to run at full speed.
-    const Index width = Zt.rows;
-    const Index panel = std::max<Index>(256, (Index{1} << 22) / std::max<Index>(1, width));
-    for (Index j = 0; j < Zt.cols; j += panel) {
-        const Index n = std::min(panel, Zt.cols - j);
-        const Matrix<T> Z = Zt.columns(j, n);
-        blas::gemm('T', 'N', T(1), W, Xt.columns(j, n), T(0), Z);
-        apply_activation(activation, bias, Z, threads);
-    }
+    blas::gemm('T', 'N', T(1), W, Xt, T(0), Zt);
+    apply_activation(activation, bias, Zt, threads);
 }
 
 template void draw_weights<float>(const FeatureLaw&, std::uint64_t, double, Matrix<float>, float*, int);

@@ -213,7 +213,9 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
         if (rank_ == n_) {
             // At the threshold every sample is (nearly) interpolated: the dual knows the leave-one-out residuals.
             enter_dual_from_primal();
-            write_working_row(rows, at + j, 0);
+            write_working_row(rows, at + j);
+            if (penalty_ > 0)
+                for (Index t = 0; t < targets_; ++t) rows.coefficient_norm(t, at + j) = std::sqrt(coefficient_norm2_[t]);
             return a;
         }
         write_primal_row(rows, at + j);

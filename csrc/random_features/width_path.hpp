@@ -87,10 +87,10 @@ class WidthPath {
     void append_dual(CM coordinates, CM Z_test, const PathRows& rows, Index at);
     void append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at);
     void fill_backwards(CM k, CM U, CM E_g, const PathRows& rows, Index at);
-    void follow_coefficient_norms(CM k, CM E_g);
+    void follow_coefficient_norms(const PathRows& rows, Index at, Index b);
     void solve_working();
     void invert_working();
-    void write_working_row(const PathRows& rows, Index at, Index in_block);
+    void write_working_row(const PathRows& rows, Index at);
     double leave_one_out_working(Index target) const;
 
     double condition() const;
@@ -103,6 +103,7 @@ class WidthPath {
     Index width_ = 0;
     Index rank_ = 0;         // columns of the factor in use
     Index dual_block_ = 8;   // grows from block to block: the first ones behind the threshold change most
+    Index inverse_blocks_ = 0;
     Index next_check_ = 0;   // width from which `inverse_is_safe` is worth asking
 
     std::vector<double> y_, y_test_;    // n x targets, m x targets
@@ -110,7 +111,8 @@ class WidthPath {
     double norm2_of_features_ = 0.0;    // |Z_N|_F^2
     State state_;
     std::vector<double> diagonal_reference_;  // of K^-1 when it was last computed afresh
-    std::vector<double> coefficient_norm2_, followed_norm2_;  // |a|^2 before and inside a block; ridge only
+    std::vector<double> coefficient_norm2_;   // |a|^2 of the last width, targets; ridge only
+    std::vector<double> norm_change_;         // its change by each feature of a block, targets x b
 
     // Primal: residual [y; 0] - Q Q^T [y; 0] (q_rows x targets), leverages, coefficients (capacity x targets).
     std::vector<double> residual_, leverage_, coefficients_;

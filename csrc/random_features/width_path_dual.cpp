@@ -20,6 +20,8 @@ constexpr double pinned_below = 1e-12;
 constexpr double fall = 1e-3;
 // The inverse stage is entered where its error, about eps |Z|_F^2 / sigma_min^2, is below this.
 constexpr double inverse_error = 1e-9;
+// Blocks of the inverse stage between two computations of K^-1 y from K^-1 itself.
+constexpr Index refresh_alpha = 8;
 
 }  // namespace
 
@@ -44,7 +46,6 @@ void WidthPath::enter_dual_from_primal() {
         }
         for (Index t = 0; t < targets_; ++t)
             coefficient_norm2_[t] = squared_norm(coefficients_.data() + t * capacity_, rank_);
-        followed_norm2_ = coefficient_norm2_;
     }
     y_working_ = y_;
     for (auto* buffer : {&Q_, &U_, &R_inverse_, &H_, &H2_}) std::vector<double>().swap(*buffer);
@@ -244,7 +245,7 @@ void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
         enter_dual_from_rotated();
     else
         solve_working();
-    write_working_row(rows, at, 0);
+    write_working_row(rows, at);
 }
 
 // ---- recursion on R -------------------------------------------------------------------------------------------
@@ -355,7 +356,11 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at) 
     blas::gemm('N', 'T', 1.0, U, k, 1.0, S);
     blas::gemm('T', 'N', 1.0, k, y, 0.0, E_g);
 
-    blas::multiply_symmetric(K_inverse, y, M(state_.alpha.data(), n_, targets_));
+    const M alpha(state_.alpha.data(), n_, targets_);
+    if (inverse_blocks_++ % refresh_alpha == 0)  // a product with few columns costs as much as one with a block's
+        blas::multiply_symmetric(K_inverse, y, alpha);
+    else
+        blas::gemm('N', 'N', -1.0, k, E_g, 1.0, alpha);
     blas::gemm('N', 'N', 1.0, S, y, 0.0, M(state_.predictions.data(), m_, targets_));
     for (Index t = 0; t < targets_; ++t) state_.norm2[t] = dot(y.col(t), state_.alpha.data() + t * n_, n_);
     state_.inverse_norm2 = 0;
@@ -371,55 +376,47 @@ void WidthPath::fill_backwards(CM k, CM U, CM E_g, const PathRows& rows, Index a
     const State end = state_;
     std::vector<double> features2(b);
     for (Index j = 0; j < b; ++j) features2[j] = norm2_of_features_ += features2_[at + j];
-    if (penalty_ > 0) follow_coefficient_norms(k, E_g);
+    norm_change_.resize(b * targets_);
     width_ += b;
     for (Index j = b - 1; j >= 0; --j) {
         norm2_of_features_ = features2[j];
-        write_working_row(rows, at + j, j);
+        write_working_row(rows, at + j);
         --width_;
-        state_.inverse_norm2 += add_squares(k.col(j), state_.diagonal.data(), r);
+        const double k2 = add_squares(k.col(j), state_.diagonal.data(), r);
+        state_.inverse_norm2 += k2;
         for (Index t = 0; t < targets_; ++t) {
             const double e = E_g(j, t);
             state_.norm2[t] += e * e;
             axpy(e, k.col(j), state_.alpha.data() + t * r, r);
             axpy(-e, U.col(j), state_.predictions.data() + t * m_, m_);
+            if (penalty_ > 0) {
+                const double along = dot(k.col(j), state_.alpha.data() + t * r, r);  // with alpha before the feature
+                norm_change_[j * targets_ + t] = e * (2 * penalty_ * along - e * (1 + penalty_ * k2));
+            }
         }
     }
     state_ = end;
     norm2_of_features_ = features2[b - 1];
     width_ += b;
-    if (penalty_ > 0) std::copy_n(followed_norm2_.data() + (b - 1) * targets_, targets_, coefficient_norm2_.data());
+    if (penalty_ > 0) follow_coefficient_norms(rows, at, b);
 }
 
-// |a|^2 = |g|^2 - P |alpha|^2 cancels while the penalty dominates; the sum of its changes from feature to feature
-// does not. Called with the state at the end of the block; fills followed_norm2_, targets x b.
-void WidthPath::follow_coefficient_norms(CM k, CM E_g) {
-    const Index r = rank_, b = k.cols;
-    followed_norm2_.resize(std::max<Index>(static_cast<Index>(followed_norm2_.size()), b * targets_));
-    std::vector<double> alpha(r), change(b), direct(b), k2(b);
-    std::vector<char> cancels(b);
-    for (Index j = 0; j < b; ++j) k2[j] = squared_norm(k.col(j), r);
-    for (Index t = 0; t < targets_; ++t) {
-        std::copy_n(state_.alpha.data() + t * r, r, alpha.data());
-        double g2 = state_.norm2[t], alpha2 = squared_norm(alpha.data(), r);
-        for (Index j = b - 1; j >= 0; --j) {
-            const double e = E_g(j, t);
-            direct[j] = std::max(0.0, g2 - penalty_ * alpha2);
-            cancels[j] = penalty_ * alpha2 > 0.5 * g2;
-            axpy(e, k.col(j), alpha.data(), r);  // alpha before feature j
-            change[j] = e * (2 * penalty_ * dot(k.col(j), alpha.data(), r) - e * (1 + penalty_ * k2[j]));
-            g2 += e * e;
-            alpha2 = squared_norm(alpha.data(), r);
-        }
-        double norm2 = coefficient_norm2_[t];
+// |a|^2 = |g|^2 - P |alpha|^2 cancels while the penalty dominates; the sum of its changes from feature to feature does
+// not. Where it cancels write_working_row has left a NaN.
+void WidthPath::follow_coefficient_norms(const PathRows& rows, Index at, Index b) {
+    for (Index t = 0; t < targets_; ++t)
         for (Index j = 0; j < b; ++j) {
-            norm2 = cancels[j] ? std::max(0.0, norm2 + change[j]) : direct[j];
-            followed_norm2_[j * targets_ + t] = norm2;
+            double& norm = rows.coefficient_norm(t, at + j);
+            if (std::isnan(norm)) {
+                coefficient_norm2_[t] = std::max(0.0, coefficient_norm2_[t] + norm_change_[j * targets_ + t]);
+                norm = std::sqrt(coefficient_norm2_[t]);
+            } else {
+                coefficient_norm2_[t] = norm * norm;
+            }
         }
-    }
 }
 
-void WidthPath::write_working_row(const PathRows& rows, Index at, Index in_block) {
+void WidthPath::write_working_row(const PathRows& rows, Index at) {
     rows.degrees_of_freedom[at] = penalty_ > 0
                                       ? std::max(0.0, static_cast<double>(n_) - penalty_ * state_.inverse_norm2)
                                       : static_cast<double>(rank_);
@@ -427,9 +424,10 @@ void WidthPath::write_working_row(const PathRows& rows, Index at, Index in_block
     rows.condition[at] = condition();
     for (Index t = 0; t < targets_; ++t) {
         double train = 0, norm2 = state_.norm2[t];
-        if (penalty_ > 0) {  // residual = P alpha
-            train = penalty_ * penalty_ * squared_norm(state_.alpha.data() + t * rank_, rank_);
-            norm2 = followed_norm2_[in_block * targets_ + t];
+        if (penalty_ > 0) {  // residual = P alpha; [sqrt(P) alpha; a] has the norm of g
+            const double virtual2 = penalty_ * squared_norm(state_.alpha.data() + t * rank_, rank_);
+            train = penalty_ * virtual2;
+            norm2 = virtual2 > 0.5 * norm2 ? std::numeric_limits<double>::quiet_NaN() : norm2 - virtual2;
         } else if (stage_ == Stage::rotated) {
             train = squared_norm(residual_.data() + t * q_rows_, n_);
         }

@@ -137,7 +137,11 @@ def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float) -> F
     """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d)."""
     out = np.empty((x.shape[0], W.shape[0]), x.dtype)
     biased = activation == "cos" or bias_scale != 0.0
-    _core.features(x, W, b, out, activation, biased, threads())
+    # Panels of samples, so that Ctrl-C is heard: a fraction of a second each, and long enough for the full GEMM rate.
+    rows = max(1, 2**25 // W.shape[0])
+    for first in range(0, x.shape[0], rows):
+        panel = slice(first, first + rows)
+        _core.features(x[panel], W, b, out[panel], activation, biased, threads())
     return out
 
 
@@ -166,23 +170,9 @@ def _draw(
 
 def threads() -> int:
     """Threads for the loops outside BLAS: OMP_NUM_THREADS, or the processors that this process may use."""
-    if _forked:
-        return 1
     requested = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if requested.isdecimal() and int(requested) > 0:
         return int(requested)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, math.floor(available or 1))
 
-
-_forked = False
-
-
-def _after_fork() -> None:
-    # The threads of an OpenMP team do not survive a fork, and a child that waits for them waits for ever.
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -353,6 +353,8 @@ def _widths(widths: Iterable[int]) -> NDArray[np.int64]:
         widths = [int(widths)]
     if not isinstance(widths, Iterable) or isinstance(widths, (str, bytes)):
         raise TypeError(f"`widths` is {widths!r}; expected integers, for example range(1, 101)")
+    if isinstance(widths, range) and len(widths) and min(widths) >= 1:
+        return np.arange(widths.start, widths.stop, widths.step, dtype=np.int64)
     asked = list(widths)
     if not asked:
         raise ValueError("`widths` is empty; expected at least one width, for example range(1, 101)")
