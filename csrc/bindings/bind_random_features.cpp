@@ -17,8 +17,8 @@ template <class T>
 void bind_draw_weights(py::module_& module) {
     module.def(
         "draw_weights",
-        [](Array<T> W, Array<T> bias, const std::string& activation, const std::string& distribution,
-           double bias_scale, std::uint64_t seed, std::uint64_t first, double scale, int threads) {
+        [](Array<T> W, Array<T> bias, const std::string& activation, const std::string& distribution, double bias_scale,
+           std::uint64_t seed, std::uint64_t first, double scale, int threads) {
             const FeatureLaw law{parse_activation(activation), parse_distribution(distribution), bias_scale, seed};
             const auto w = transposed_view<T>(W, "W");
             require(bias.ndim() == 1 && bias.shape(0) == w.cols, "bias", "of another length", "one entry a row of `W`");
@@ -117,8 +117,8 @@ void bind_random_features(py::module_& module) {
                  const auto tv = transposed_view<const double>(y_test, "y_test");
                  return BoundPath{yv.cols, tv.rows, WidthPath(yv, tv, max_width, penalty, tolerance, even)};
              }),
-             py::arg("y").noconvert(), py::arg("y_test").noconvert(), py::arg("max_width"), py::arg("penalty"), py::arg("tolerance"),
-             py::arg("even"), "y (targets, n), y_test (targets, m).")
+             py::arg("y").noconvert(), py::arg("y_test").noconvert(), py::arg("max_width"), py::arg("penalty"),
+             py::arg("tolerance"), py::arg("even"), "y (targets, n), y_test (targets, m).")
         .def(
             "append",
             [](BoundPath& self, Array<double> Z, Array<double> Z_test, bool predictions) {

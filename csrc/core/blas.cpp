@@ -51,8 +51,7 @@ void succeeded(int info, const char* routine) {
 }
 
 template <class T, class F>
-void gemm_any(F routine, char transa, char transb, T alpha, Matrix<const T> A, Matrix<const T> B, T beta,
-              Matrix<T> C) {
+void gemm_any(F routine, char transa, char transb, T alpha, Matrix<const T> A, Matrix<const T> B, T beta, Matrix<T> C) {
     int m = to_int(C.rows), n = to_int(C.cols), k = to_int(transa == 'N' ? A.cols : A.rows);
     if (m == 0 || n == 0) return;
     int lda = leading(A), ldb = leading(B), ldc = leading(C);

@@ -9,24 +9,24 @@
 namespace pyphenom {
 
 // X(name, module, argument types). `s*` routines serve float32 features; factorisations run in float64.
-#define PYPHENOM_BLAS_ROUTINES(X)                                                                                    \
-    X(sgemm, cython_blas, char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*)  \
-    X(dgemm, cython_blas, char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*,   \
-      int*)                                                                                                          \
-    X(dtrsm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)             \
-    X(dtrmm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)             \
-    X(dsymm, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*)   \
-    X(dsyrk, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, double*, int*)                  \
-    X(dgeqrf, cython_lapack, int*, int*, double*, int*, double*, double*, int*, int*)                                \
-    X(dorgqr, cython_lapack, int*, int*, int*, double*, int*, double*, double*, int*, int*)                          \
-    X(dormqr, cython_lapack, char*, char*, int*, int*, int*, double*, int*, double*, double*, int*, double*, int*,   \
-      int*)                                                                                                          \
-    X(dgerqf, cython_lapack, int*, int*, double*, int*, double*, double*, int*, int*)                                \
-    X(dorgrq, cython_lapack, int*, int*, int*, double*, int*, double*, double*, int*, int*)                          \
-    X(dtpqrt, cython_lapack, int*, int*, int*, int*, double*, int*, double*, int*, double*, int*, double*, int*)     \
-    X(dtpmqrt, cython_lapack, char*, char*, int*, int*, int*, int*, int*, double*, int*, double*, int*, double*,     \
-      int*, double*, int*, double*, int*)                                                                            \
-    X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)                                                \
+#define PYPHENOM_BLAS_ROUTINES(X)                                                                                      \
+    X(sgemm, cython_blas, char*, char*, int*, int*, int*, float*, float*, int*, float*, int*, float*, float*, int*)    \
+    X(dgemm, cython_blas, char*, char*, int*, int*, int*, double*, double*, int*, double*, int*, double*, double*,     \
+      int*)                                                                                                            \
+    X(dtrsm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)               \
+    X(dtrmm, cython_blas, char*, char*, char*, char*, int*, int*, double*, double*, int*, double*, int*)               \
+    X(dsymm, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, int*, double*, double*, int*)     \
+    X(dsyrk, cython_blas, char*, char*, int*, int*, double*, double*, int*, double*, double*, int*)                    \
+    X(dgeqrf, cython_lapack, int*, int*, double*, int*, double*, double*, int*, int*)                                  \
+    X(dorgqr, cython_lapack, int*, int*, int*, double*, int*, double*, double*, int*, int*)                            \
+    X(dormqr, cython_lapack, char*, char*, int*, int*, int*, double*, int*, double*, double*, int*, double*, int*,     \
+      int*)                                                                                                            \
+    X(dgerqf, cython_lapack, int*, int*, double*, int*, double*, double*, int*, int*)                                  \
+    X(dorgrq, cython_lapack, int*, int*, int*, double*, int*, double*, double*, int*, int*)                            \
+    X(dtpqrt, cython_lapack, int*, int*, int*, int*, double*, int*, double*, int*, double*, int*, double*, int*)       \
+    X(dtpmqrt, cython_lapack, char*, char*, int*, int*, int*, int*, int*, double*, int*, double*, int*, double*, int*, \
+      double*, int*, double*, int*)                                                                                    \
+    X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)                                                  \
     X(dpotrf, cython_lapack, char*, int*, double*, int*, int*)
 
 struct BlasTable {

@@ -2,13 +2,7 @@
 
 #include <algorithm>
 
-// One clone an instruction set, chosen when the library is loaded. Sanitizers run before that choice can.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define PYPHENOM_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define PYPHENOM_CLONES
-#endif
+#include "core/clones.hpp"
 
 namespace pyphenom {
 

@@ -1,8 +1,8 @@
 // A loop over threads that exist only while it runs.
 //
-// No OpenMP: its teams spin after a loop, and on the cores where they spin a threaded BLAS wants to work (the width path
-// took three times as long). A team that is joined costs some ten microseconds, leaves nothing behind, and survives a
-// fork of the process.
+// No OpenMP: its teams spin after a loop, and on the cores where they spin a threaded BLAS wants to work (the width
+// path took three times as long). A team that is joined costs some ten microseconds, leaves nothing behind, and
+// survives a fork of the process.
 #pragma once
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <array>
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 namespace pyphenom {
@@ -26,13 +26,12 @@ inline Words philox(Words counter, std::uint64_t seed) {
 // Centre of the word's cell in (0, 1): never 0, so its logarithm is finite.
 inline double uniform(std::uint32_t word) { return (word + 0.5) * 0x1p-32; }
 
-inline constexpr double two_pi = 6.283185307179586476925286766559;
+// The words of the counters (first, stream, index), (first + 1, stream, index), ...: four a counter.
+void draw_words(std::uint64_t seed, std::uint32_t first, std::uint32_t stream, std::uint64_t index,
+                std::ptrdiff_t count, std::uint32_t* words);
 
-// Four standard normals by Box-Muller.
-inline std::array<double, 4> normals(const Words& w) {
-    const double r = std::sqrt(-2.0 * std::log(uniform(w[0]))), t = two_pi * uniform(w[1]);
-    const double s = std::sqrt(-2.0 * std::log(uniform(w[2]))), u = two_pi * uniform(w[3]);
-    return {r * std::cos(t), r * std::sin(t), s * std::cos(u), s * std::sin(u)};
-}
+// Standard normals by Box and Muller: the words u, v of a pair give r cos t and r sin t with r = sqrt(-2 log u) and
+// t = 2 pi v.
+void to_normals(const std::uint32_t* words, std::ptrdiff_t pairs, double* normals);
 
 }  // namespace pyphenom

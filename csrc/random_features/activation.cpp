@@ -55,7 +55,9 @@ void apply_activation(Activation activation, const T* bias, Matrix<T> Z, int thr
                 return (u >= T(0) ? T(1) : e) / (T(1) + e);
             });
         case Activation::sign:
-            return transform(bias, Z, threads, [](T u) { return u > T(0) ? T(1) : u < T(0) ? T(-1) : u == T(0) ? T(0) : u; });
+            return transform(bias, Z, threads, [](T u) {
+                return u > T(0) ? T(1) : u < T(0) ? T(-1) : u == T(0) ? T(0) : u;
+            });
         case Activation::abs:
             return transform(bias, Z, threads, [](T u) { return std::abs(u); });
         case Activation::identity:

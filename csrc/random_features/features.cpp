@@ -1,10 +1,11 @@
 #include "random_features/features.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "core/blas.hpp"
+#include "core/loops.hpp"
 #include "core/parallel.hpp"
 #include "core/philox.hpp"
 
@@ -12,27 +13,16 @@ namespace pyphenom {
 namespace {
 
 constexpr std::uint32_t weight_stream = 0, bias_stream = 1;
-
-Words draw(const FeatureLaw& law, std::uint32_t k, std::uint32_t stream, std::uint64_t feature) {
-    return philox({k, stream, static_cast<std::uint32_t>(feature), static_cast<std::uint32_t>(feature >> 32)},
-                  law.seed);
-}
+constexpr double two_pi = 6.283185307179586476925286766559;
 
 double draw_bias(const FeatureLaw& law, std::uint64_t feature) {
     if (!law.has_bias()) return 0.0;
-    const Words w = draw(law, 0, bias_stream, feature);
-    return law.activation == Activation::cos ? two_pi * uniform(w[0]) : law.bias_scale * normals(w)[0];
-}
-
-// The squared norm that the sphere needs is known only after all draws, so they are made twice: drawing is cheap
-// beside the product with X, and needs no scratch memory.
-double squared_norm(const FeatureLaw& law, std::uint64_t feature, Index d) {
-    double sum = 0.0;
-    for (Index i = 0; i < d; i += 4) {
-        const auto z = normals(draw(law, static_cast<std::uint32_t>(i / 4), weight_stream, feature));
-        for (Index j = 0; j < std::min<Index>(4, d - i); ++j) sum += z[j] * z[j];
-    }
-    return sum;
+    std::uint32_t words[4];
+    draw_words(law.seed, 0, bias_stream, feature, 1, words);
+    if (law.activation == Activation::cos) return two_pi * uniform(words[0]);
+    double normals[4];
+    to_normals(words, 2, normals);
+    return law.bias_scale * normals[0];
 }
 
 }  // namespace
@@ -45,18 +35,20 @@ Distribution parse_distribution(std::string_view name) {
 
 template <class T>
 void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matrix<T> W, T* bias, int threads) {
-    const Index d = W.rows;
-    constexpr Index worth_a_thread = 1 << 15;  // draws
+    const Index d = W.rows, counters = (d + 3) / 4;
+    constexpr Index worth_a_thread = 1 << 17;  // draws
     parallel_for(W.cols, 1 + worth_a_thread / d, threads, [&](Index begin, Index end) {
+        std::vector<std::uint32_t> words(4 * counters);
+        std::vector<double> z(4 * counters);
         for (Index c = begin; c < end; ++c) {
             const std::uint64_t feature = first + static_cast<std::uint64_t>(c);
+            draw_words(law.seed, 0, weight_stream, feature, counters, words.data());
+            to_normals(words.data(), 2 * counters, z.data());
             double factor = scale;
-            if (law.distribution == Distribution::sphere) factor *= std::sqrt(d / squared_norm(law, feature, d));
+            if (law.distribution == Distribution::sphere)
+                factor *= std::sqrt(static_cast<double>(d) / squared_norm(z.data(), d));
             T* w = W.col(c);
-            for (Index i = 0; i < d; i += 4) {
-                const auto z = normals(draw(law, static_cast<std::uint32_t>(i / 4), weight_stream, feature));
-                for (Index j = 0; j < std::min<Index>(4, d - i); ++j) w[i + j] = static_cast<T>(factor * z[j]);
-            }
+            for (Index i = 0; i < d; ++i) w[i] = static_cast<T>(factor * z[i]);
             bias[c] = static_cast<T>(draw_bias(law, feature));
         }
     });

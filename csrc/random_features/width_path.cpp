@@ -43,8 +43,7 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
     require(n_ > 0, "y", "empty", "at least one sample");
     require(targets_ > 0, "y", "without columns", "at least one target");
     require(max_width > 0, "max_width", std::to_string(max_width), "at least 1");
-    require(y_test.cols == targets_, "y_test", std::to_string(y_test.cols) + " targets wide",
-            "as many targets as `y`");
+    require(y_test.cols == targets_, "y_test", std::to_string(y_test.cols) + " targets wide", "as many targets as `y`");
     require(penalty >= 0.0 && std::isfinite(penalty), "penalty", std::to_string(penalty), "a finite number >= 0");
     copy(y, M(y_.data(), n_, targets_));
     copy(y_test, M(y_test_.data(), m_, targets_));
@@ -215,7 +214,8 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
             enter_dual_from_primal();
             write_working_row(rows, at + j);
             if (penalty_ > 0)
-                for (Index t = 0; t < targets_; ++t) rows.coefficient_norm(t, at + j) = std::sqrt(coefficient_norm2_[t]);
+                for (Index t = 0; t < targets_; ++t)
+                    rows.coefficient_norm(t, at + j) = std::sqrt(coefficient_norm2_[t]);
             return a;
         }
         write_primal_row(rows, at + j);
@@ -280,7 +280,8 @@ double WidthPath::left_out_residual(Index sample, Index target) const {
         blas::solve_upper('L', 'T', CM(R_.data(), rank_, rank_, capacity_), M(v.data(), rank_, 1));
         return along / squared_norm(v.data(), rank_);
     }
-    for (Index l = 0; l < rank_; ++l) axpy(Q_[sample + l * q_rows_], R_inverse_.data() + l * capacity_, v.data(), l + 1);
+    for (Index l = 0; l < rank_; ++l)
+        axpy(Q_[sample + l * q_rows_], R_inverse_.data() + l * capacity_, v.data(), l + 1);
     return dot(v.data(), coefficients_.data() + target * capacity_, rank_) / squared_norm(v.data(), rank_);
 }
 

@@ -124,8 +124,8 @@ class WidthPath {
     Index q_rows_ = 0;
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
-    std::vector<double> R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_,
-        k_, tau_, work_;
+    std::vector<double> R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_,
+        tau_, work_;
 };
 
 }  // namespace pyphenom

@@ -175,4 +175,3 @@ def threads() -> int:
         return int(requested)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, math.floor(available or 1))
-

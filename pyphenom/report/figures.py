@@ -123,7 +123,8 @@ def measurement(
     if infinite:
         quartiles = np.array([np.quantile(groups[place], [0.25, 0.5, 0.75]) for place in infinite]).T
         error = [quartiles[1] - quartiles[0], quartiles[2] - quartiles[1]]
-        axes.errorbar(infinite, quartiles[1], yerr=error, markerfacecolor="white", label="median, quartiles", **style)
+        places = np.array(infinite, dtype=np.float64)
+        axes.errorbar(places, quartiles[1], yerr=error, markerfacecolor="white", label="median, quartiles", **style)
 
 
 def divergence(axes: Axes, x: float) -> None:

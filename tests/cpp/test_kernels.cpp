@@ -37,8 +37,7 @@ void plain_dgemm(char* transa, char* transb, int* m, int* n, int* k, double* alp
 // Known answers of the authors' Random123 distribution.
 void test_philox() {
     check(philox({0, 0, 0, 0}, 0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}, "philox, zeros");
-    check(philox({~0u, ~0u, ~0u, ~0u}, ~0ull) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-          "philox, ones");
+    check(philox({~0u, ~0u, ~0u, ~0u}, ~0ull) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}, "philox, ones");
     check(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822ull) ==
               Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
           "philox, digits of pi");
