@@ -193,8 +193,11 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
         blas::gemm('N', 'N', -1.0, Q, H2, 1.0, W);
         for (Index j = 0; j < b; ++j) axpy(1.0, H2.col(j), H.col(j), r);
     }
+    // A direction of Q was what some feature left of itself; rounding turned it by about eps times the condition
+    // number, and features of the same space seem to leave it by as much.
+    const double tolerance = std::max(tolerance_, 8 * std::numeric_limits<double>::epsilon() * condition());
     const auto leaves = [&](Index j) {
-        return std::sqrt(squared_norm(W.col(j), n_)) > tolerance_ * std::sqrt(features2_[at + j]);
+        return std::sqrt(squared_norm(W.col(j), n_)) > tolerance * std::sqrt(features2_[at + j]);
     };
     Index inside = 0;
     while (inside < b && !leaves(inside)) ++inside;

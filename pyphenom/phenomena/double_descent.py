@@ -31,7 +31,7 @@ from pyphenom.theory import random_features as mei_montanari
 
 # Replicates by preset and model; a linear cell holds many data sets, and the errors of the sphere vary most.
 REPLICATES = {
-    "smoke": {"linear": 4, "sphere": 8, "digits": 4},
+    "smoke": {"linear": 10, "sphere": 8, "digits": 4},
     "quick": {"linear": 24, "sphere": 80, "digits": 40},
     "full": {"linear": 200, "sphere": 800, "digits": 400},
 }
