@@ -26,6 +26,7 @@
 
 #include <vector>
 
+#include "core/buffer.hpp"
 #include "core/matrix.hpp"
 
 namespace pyphenom {
@@ -120,12 +121,11 @@ class WidthPath {
 
     // Factors. Q: q_rows x capacity, q_rows = n [+ capacity]. R: capacity x n, holds Z^T in the primal stage and K^-1
     // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: m x n.
-    std::vector<double> Q_, R_, C_, S_, R_inverse_, U_;
+    Buffer Q_, R_, C_, S_, R_inverse_, U_;
     Index q_rows_ = 0;
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
-    std::vector<double> R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_,
-        tau_, work_;
+    Buffer R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_, tau_, work_;
 };
 
 }  // namespace pyphenom

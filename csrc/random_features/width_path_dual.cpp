@@ -48,7 +48,7 @@ void WidthPath::enter_dual_from_primal() {
             coefficient_norm2_[t] = squared_norm(coefficients_.data() + t * capacity_, rank_);
     }
     y_working_ = y_;
-    for (auto* buffer : {&Q_, &U_, &R_inverse_, &H_, &H2_}) std::vector<double>().swap(*buffer);
+    for (auto* buffer : {&Q_, &U_, &R_inverse_, &H_, &H2_}) Buffer().swap(*buffer);
     solve_working();
     invert_working();
 }
@@ -66,8 +66,8 @@ void WidthPath::enter_rotated() {
         zero_below_diagonal(A);
         copy(A, M(R_.data(), r, r, capacity_));
     }
-    std::vector<double>().swap(U_);
-    std::vector<double>().swap(R_inverse_);
+    Buffer().swap(U_);
+    Buffer().swap(R_inverse_);
     solve_working();
     invert_working();
 }
@@ -75,7 +75,7 @@ void WidthPath::enter_rotated() {
 // The column space is all of R^n: K = Q R^T R Q^T, so R Q^T = O R', C <- O^T C, and the samples are the coordinates.
 void WidthPath::enter_dual_from_rotated() {
     stage_ = Stage::dual;
-    std::vector<double> product(n_ * n_);
+    Buffer product(n_ * n_);
     const M A(product.data(), n_, n_), R(R_.data(), n_, n_, capacity_);
     transpose(CM(Q_.data(), n_, n_, q_rows_), A);
     blas::multiply_upper(R, A);
@@ -84,7 +84,7 @@ void WidthPath::enter_dual_from_rotated() {
     zero_below_diagonal(A);
     copy(A, R);
     y_working_ = y_;
-    std::vector<double>().swap(Q_);
+    Buffer().swap(Q_);
     solve_working();
     invert_working();
 }
@@ -117,13 +117,13 @@ void WidthPath::enter_inverse() {
     copy_upper(R, inverse);
     blas::invert_upper(inverse);
     S_.resize(m_ * n_);
-    std::vector<double> smoother(n_ * m_);
+    Buffer smoother(n_ * m_);
     const M S_t(smoother.data(), n_, m_);
     copy(CM(C_.data(), n_, m_, capacity_), S_t);
     blas::multiply_upper(inverse, S_t);
     transpose(S_t, M(S_.data(), m_, n_));
     blas::gemm('N', 'T', 1.0, inverse, inverse, 0.0, R);
-    for (auto* buffer : {&R_previous_, &C_previous_, &C_}) std::vector<double>().swap(*buffer);
+    for (auto* buffer : {&R_previous_, &C_previous_, &C_}) Buffer().swap(*buffer);
 }
 
 void WidthPath::start_inverse_with_ridge() {
@@ -133,7 +133,7 @@ void WidthPath::start_inverse_with_ridge() {
     zero(K_inverse);
     for (Index i = 0; i < n_; ++i) K_inverse(i, i) = 1.0 / penalty_;
     S_.assign(m_ * n_, 0.0);
-    std::vector<double>().swap(C_);
+    Buffer().swap(C_);
     state_.alpha.resize(n_ * targets_);
     state_.diagonal.resize(n_);
 }
@@ -261,7 +261,7 @@ void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Ind
         return;
     }
     const Index nb = std::min(panel, r);
-    const auto room = [](std::vector<double>& buffer, Index size) {
+    const auto room = [](Buffer& buffer, Index size) {
         buffer.resize(std::max<Index>(static_cast<Index>(buffer.size()), size));
         return buffer.data();
     };

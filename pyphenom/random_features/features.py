@@ -133,9 +133,10 @@ def features(
     return restore(apply(x, W, b, activation, bias_scale), like=X)
 
 
-def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float) -> Float:
+def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float, out: Float | None = None) -> Float:
     """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d)."""
-    out = np.empty((x.shape[0], W.shape[0]), x.dtype)
+    if out is None:
+        out = np.empty((x.shape[0], W.shape[0]), x.dtype)
     biased = activation == "cos" or bias_scale != 0.0
     # Panels of samples, so that Ctrl-C is heard: a fraction of a second each, and long enough for the full GEMM rate.
     rows = max(1, 2**25 // W.shape[0])

@@ -169,12 +169,17 @@ def width_path(
     asked = _widths(widths)
     d = x.shape[1]
     ridge = as_real("ridge", ridge)
+    blocks: dict[int, tuple[Float, Float]] = {}
     # Draw one feature now: bad arguments fail before any work.
     _draw(d, 1, activation, seed, distribution, bias_scale, 0, x.dtype, d**-0.5)
 
     def block(first: int, count: int) -> tuple[Float, Float]:
         W, b = _draw(d, count, activation, seed, distribution, bias_scale, first, x.dtype, d**-0.5)
-        return apply(x, W, b, activation, bias_scale), apply(x_test, W, b, activation, bias_scale)
+        # The kernel keeps nothing of a block, so the next one of its size may overwrite it.
+        if count not in blocks:
+            blocks[count] = np.empty((len(x), count), x.dtype), np.empty((len(x_test), count), x.dtype)
+        out, out_test = blocks[count]
+        return apply(x, W, b, activation, bias_scale, out), apply(x_test, W, b, activation, bias_scale, out_test)
 
     problem = _Problem(
         block,
