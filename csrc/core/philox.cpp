@@ -71,7 +71,6 @@ inline void sin_cos_turn(double u, double& sine, double& cosine) {
 
 PYPHENOM_CLONES void draw_words(std::uint64_t seed, std::uint32_t first, std::uint32_t stream, std::uint64_t index,
                                 std::ptrdiff_t count, std::uint32_t* words) {
-#pragma omp simd
     for (std::ptrdiff_t i = 0; i < count; ++i) {
         const Words w = philox({first + static_cast<std::uint32_t>(i), stream, static_cast<std::uint32_t>(index),
                                 static_cast<std::uint32_t>(index >> 32)},

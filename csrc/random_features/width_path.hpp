@@ -3,7 +3,8 @@
 //     a_N = argmin_a |y - Z_N a|^2 + P |a|^2,      P = penalty; P = 0: the minimum-norm least-squares solution,
 //
 // where Z_N (n x N) holds the first N features. Features arrive in blocks; each block yields a row of statistics
-// for every width it passes. Orthogonal transformations only, so errors grow like eps * cond(Z_N), not its square.
+// for every width it passes. Orthogonal transformations where it matters, so that errors grow like eps * cond(Z_N), not
+// its square.
 //
 // Four stages, by what determines the solution:
 //
@@ -33,14 +34,14 @@ namespace pyphenom {
 
 // Where a block of b features puts its b rows of statistics; per target: targets x b, column j = the block's j-th.
 struct PathRows {
-    Matrix<double> train_error;          // mean squared residual
-    Matrix<double> test_error;           // mean squared error
-    Matrix<double> coefficient_norm;     // |a_N|
+    Matrix<double> train_error;  // mean squared residual
+    Matrix<double> test_error;  // mean squared error
+    Matrix<double> coefficient_norm;  // |a_N|
     Matrix<double> leave_one_out_error;  // mean squared leave-one-out residual, P held
-    double* degrees_of_freedom;          // trace of the hat matrix
-    double* condition;                   // |A|_F |A^+|_F: between cond(A) and rank(A) cond(A)
-    double* rank;                        // numerical rank of Z_N
-    double* predictions;                 // b x targets x tests (last fastest), or null
+    double* degrees_of_freedom;  // trace of the hat matrix
+    double* condition;  // |A|_F |A^+|_F: between cond(A) and rank(A) cond(A)
+    double* rank;  // numerical rank of Z_N
+    double* predictions;  // b x targets x tests (last fastest), or null
 };
 
 class WidthPath {
@@ -63,10 +64,10 @@ class WidthPath {
     // What the rows of one width are written from.
     struct State {
         std::vector<double> predictions;  // m x targets
-        std::vector<double> alpha;        // K^-1 y in working coordinates, rank x targets
-        std::vector<double> diagonal;     // of K^-1, rank
-        std::vector<double> norm2;        // |g|^2 = y^T K^-1 y, targets
-        double inverse_norm2 = 0.0;       // |R^-1|_F^2
+        std::vector<double> alpha;  // K^-1 y in working coordinates, rank x targets
+        std::vector<double> diagonal;  // of K^-1, rank
+        std::vector<double> norm2;  // |g|^2 = y^T K^-1 y, targets
+        double inverse_norm2 = 0.0;  // |R^-1|_F^2
     };
 
     void choose_first_stage(CM Z);
@@ -102,18 +103,18 @@ class WidthPath {
     bool even_;  // and large enough for the inverse stage
     Stage stage_ = Stage::unset;
     Index width_ = 0;
-    Index rank_ = 0;         // columns of the factor in use
-    Index dual_block_ = 8;   // grows from block to block: the first ones behind the threshold change most
+    Index rank_ = 0;  // columns of the factor in use
+    Index dual_block_ = 1;  // doubles from block to block: the first feature behind the threshold changes most
     Index inverse_blocks_ = 0;
-    Index next_check_ = 0;   // width from which `inverse_is_safe` is worth asking
+    Index next_check_ = 0;  // width from which `inverse_is_safe` is worth asking
 
-    std::vector<double> y_, y_test_;    // n x targets, m x targets
-    std::vector<double> features2_;     // squared norms of the features of the block at hand
-    double norm2_of_features_ = 0.0;    // |Z_N|_F^2
+    std::vector<double> y_, y_test_;  // n x targets, m x targets
+    std::vector<double> features2_;  // squared norms of the features of the block at hand
+    double norm2_of_features_ = 0.0;  // |Z_N|_F^2
     State state_;
     std::vector<double> diagonal_reference_;  // of K^-1 when it was last computed afresh
-    std::vector<double> coefficient_norm2_;   // |a|^2 of the last width, targets; ridge only
-    std::vector<double> norm_change_;         // its change by each feature of a block, targets x b
+    std::vector<double> coefficient_norm2_;  // |a|^2 of the last width, targets; ridge only
+    std::vector<double> norm_change_;  // its change by each feature of a block, targets x b
 
     // Primal: residual [y; 0] - Q Q^T [y; 0] (q_rows x targets), leverages, coefficients (capacity x targets).
     std::vector<double> residual_, leverage_, coefficients_;
@@ -123,6 +124,7 @@ class WidthPath {
     // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: m x n.
     Buffer Q_, R_, C_, S_, R_inverse_, U_;
     Index q_rows_ = 0;
+    double basis_condition_ = 1.0;  // the largest condition number under which a column of Q was found; rotated only
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
     Buffer R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_, tau_, work_;

@@ -55,6 +55,7 @@ void WidthPath::enter_dual_from_primal() {
 
 // Z = Q R_p, so (Q^T Z)^T = R_p^T = O R and C <- O^T Z_test^T. Working coordinates: Q^T of the samples.
 void WidthPath::enter_rotated() {
+    basis_condition_ = condition();
     stage_ = Stage::rotated;
     const Index r = rank_;
     if (r > 0) {
@@ -195,7 +196,7 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     }
     // A direction of Q was what some feature left of itself; rounding turned it by about eps times the condition
     // number, and features of the same space seem to leave it by as much.
-    const double tolerance = std::max(tolerance_, 8 * std::numeric_limits<double>::epsilon() * condition());
+    const double tolerance = std::max(tolerance_, 8 * std::numeric_limits<double>::epsilon() * basis_condition_);
     const auto leaves = [&](Index j) {
         return std::sqrt(squared_norm(W.col(j), n_)) > tolerance * std::sqrt(features2_[at + j]);
     };
@@ -209,7 +210,7 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     }
 
     // A new direction q. With v = R^-T h, bordering K by it leaves K^-1 as it is and adds the entry (1 + |v|^2)/rho^2.
-    dual_block_ = 8;
+    dual_block_ = 1;
     const double rho = std::sqrt(squared_norm(W.col(0), n_));
     double* q = Q_.data() + r * q_rows_;
     for (Index i = 0; i < n_; ++i) q[i] = W(i, 0) / rho;
@@ -248,6 +249,7 @@ void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
         enter_dual_from_rotated();
     else
         solve_working();
+    basis_condition_ = std::max(basis_condition_, condition());
     write_working_row(rows, at);
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphenom import _core
-from pyphenom._arrays import Float, Progress, as_float, as_integer, as_real, one_of
+from pyphenom._arrays import Float, Progress, as_float, as_real, one_of
+from pyphenom.random_features._problem import Problem, Targets, checked_widths, dependence_tolerance, power_of_two_near
 from pyphenom.random_features.features import _draw, apply
 
 RIDGE_SCALINGS = ("fixed", "width")
@@ -165,8 +166,8 @@ def width_path(
     if x_test.dtype != x.dtype:
         with np.errstate(over="ignore"):
             x_test = as_float("X_test", x_test.astype(x.dtype), (2,), keep_float32=True)
-    targets = _Targets(y, y_test, x.shape[0], x_test.shape[0])
-    asked = _widths(widths)
+    targets = Targets(y, y_test, x.shape[0], x_test.shape[0])
+    asked = checked_widths(widths)
     d = x.shape[1]
     ridge = as_real("ridge", ridge)
     blocks: dict[int, tuple[Float, Float]] = {}
@@ -181,7 +182,7 @@ def width_path(
         out, out_test = blocks[count]
         return apply(x, W, b, activation, bias_scale, out), apply(x_test, W, b, activation, bias_scale, out_test)
 
-    problem = _Problem(
+    problem = Problem(
         block,
         targets,
         asked,
@@ -189,8 +190,8 @@ def width_path(
         per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
         dimension=d,
         # Features of one law are of one size, which those behind the first block share.
-        scale=_scale(float(np.abs(block(0, min(int(asked.max()), 64))[0]).max())),
-        tolerance=_dependence_tolerance(x.shape[0], x.dtype),
+        scale=power_of_two_near(float(np.abs(block(0, min(int(asked.max()), 64))[0]).max())),
+        tolerance=dependence_tolerance(x.shape[0], x.dtype),
         even=True,
     )
     return _path(problem, predictions, progress)
@@ -250,123 +251,29 @@ def nested_path(
         raise ValueError(
             f"`Z_test` has {z_test.shape[1]} columns; expected {z.shape[1]}, as many as `Z`. Give both equal features"
         )
-    targets = _Targets(y, y_test, z.shape[0], z_test.shape[0])
-    asked = _widths(widths)
+    targets = Targets(y, y_test, z.shape[0], z_test.shape[0])
+    asked = checked_widths(widths)
     if asked.max() > z.shape[1]:
         raise ValueError(f"`widths` reaches {asked.max()}; expected at most {z.shape[1]}, the number of columns of `Z`")
 
     used = z[:, : int(asked.max())]
     sizes = np.abs(used).max(axis=0)
     sizes = sizes[sizes > 0]
-    problem = _Problem(
+    problem = Problem(
         lambda first, count: (z[:, first : first + count], z_test[:, first : first + count]),
         targets,
         asked,
         as_real("ridge", ridge),
         per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
         dimension=1,
-        scale=_scale(float(sizes.max(initial=0.0))),
-        tolerance=_dependence_tolerance(z.shape[0], getattr(Z, "dtype", np.dtype(np.float64))),
+        scale=power_of_two_near(float(sizes.max(initial=0.0))),
+        tolerance=dependence_tolerance(z.shape[0], getattr(Z, "dtype", np.dtype(np.float64))),
         even=bool(sizes.size) and bool(sizes.max() <= 1e3 * np.median(sizes)),
     )
     return _path(problem, predictions, progress)
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """What a path needs to know, checked."""
-
-    block: Callable[[int, int], tuple[Float, Float]]  # first feature, count -> training and test features
-    targets: _Targets
-    asked: NDArray[np.int64]
-    ridge: float
-    per_width: bool  # whether the penalty grows with the width
-    dimension: int
-    scale: float  # of the features
-    tolerance: float
-    even: bool
-
-    def penalty(self, width: int) -> float:
-        """P_N in the units of the scaled features.
-
-        Raises
-        ------
-        ValueError
-            If it leaves the range of numbers whose square is finite.
-        """
-        n = self.targets.train.shape[1]
-        growth = width / self.dimension if self.per_width else 1.0
-        with np.errstate(over="ignore"):
-            value = float(np.float64(n * growth) * self.ridge / self.scale / self.scale)
-        if not value <= 1e150:
-            raise ValueError(
-                f"`ridge` is {self.ridge}, more than 1e150 times the squared size of the features; expected less. "
-                "Any ridge far above the features' size gives the prediction 0"
-            )
-        return value
-
-    def features(self, first: int, count: int) -> tuple[Float, Float]:
-        """Features of a block as the kernel takes them: finite float64 with contiguous rows, scaled.
-
-        Raises
-        ------
-        ValueError
-            If a feature overflows.
-        """
-        parts = []
-        for name, part in zip(("X", "X_test"), self.block(first, count), strict=True):
-            if self.scale != 1.0:
-                part = part / self.scale
-            if part.dtype != np.float64 or part.strides[-1] != part.itemsize:
-                part = np.ascontiguousarray(part, np.float64)
-            with np.errstate(over="ignore", invalid="ignore"):
-                suspicious = not np.isfinite(part.sum())
-            if suspicious and not np.isfinite(part).all():
-                raise ValueError(f"the features of `{name}` overflow; expected inputs of moderate size. Scale `{name}`")
-            parts.append(part)
-        return parts[0], parts[1]
-
-
-class _Targets:
-    """The checked targets, one a row as the kernel wants them, each scaled to be near 1 where it was extreme."""
-
-    def __init__(self, y: Any, y_test: Any, n: int, m: int) -> None:
-        train, test = as_float("y", y, (1, 2)), as_float("y_test", y_test, (1, 2))
-        self.single = train.ndim == 1
-        for name, array, rows, matrix in (("y", train, n, "X"), ("y_test", test, m, "X_test")):
-            if array.shape[0] != rows:
-                raise ValueError(f"`{name}` has {array.shape[0]} rows; expected {rows}, as many as `{matrix}`")
-        train, test = train.reshape(n, -1).T, test.reshape(m, -1).T
-        if len(test) not in (1, len(train)):
-            raise ValueError(f"`y_test` has {len(test)} columns; expected 1 or {len(train)}, as many as `y`")
-        test = np.broadcast_to(test, (len(train), m))
-        largest = np.maximum(np.abs(train).max(axis=1), np.abs(test).max(axis=1))
-        self.scale = np.array([_scale(value) for value in largest])
-        self.train = np.ascontiguousarray(train / self.scale[:, None])
-        self.test = np.ascontiguousarray(test / self.scale[:, None])
-
-
-def _scale(largest: float) -> float:
-    """Return a power of two near `largest` where its square could overflow or vanish, else 1."""
-    if largest == 0.0 or 1e-70 < largest < 1e70:
-        return 1.0
-    return float(2.0 ** np.clip(np.round(np.log2(largest)), -1000, 1000))
-
-
-def _widths(widths: Iterable[int]) -> NDArray[np.int64]:
-    if isinstance(widths, (int, np.integer)):
-        widths = [int(widths)]
-    if not isinstance(widths, Iterable) or isinstance(widths, (str, bytes)):
-        raise TypeError(f"`widths` is {widths!r}; expected integers, for example range(1, 101)")
-    if isinstance(widths, range) and len(widths) and min(widths) >= 1:
-        return np.arange(widths.start, widths.stop, widths.step, dtype=np.int64)
-    asked = list(widths)
-    if not asked:
-        raise ValueError("`widths` is empty; expected at least one width, for example range(1, 101)")
-    return np.array([as_integer(f"widths[{i}]", width, 1, 2**31 - 1) for i, width in enumerate(asked)], dtype=np.int64)
-
-
-def _path(problem: _Problem, keep_predictions: bool, progress: Progress | None) -> WidthPath:
+def _path(problem: Problem, keep_predictions: bool, progress: Progress | None) -> WidthPath:
     if progress is not None and not callable(progress):
         raise TypeError(f"`progress` is {progress!r}; expected a function of (done, total), or None")
     targets, wanted = problem.targets, np.unique(problem.asked)
@@ -396,14 +303,7 @@ def _path(problem: _Problem, keep_predictions: bool, progress: Progress | None) 
     return _assemble(collected, wanted, problem, keep_predictions)
 
 
-def _dependence_tolerance(n: int, dtype: np.dtype[Any]) -> float:
-    """Return what rounding leaves of a dependent feature, relative to it."""
-    if dtype == np.float32:
-        return 16 * float(np.finfo(np.float32).eps)
-    return max(n, 100) * float(np.finfo(np.float64).eps)
-
-
-def _block_size(targets: _Targets, total: int, keep_predictions: bool) -> int:
+def _block_size(targets: Targets, total: int, keep_predictions: bool) -> int:
     """Features a block: about a second of work at most, so that Ctrl-C is heard, and no large temporary."""
     (count, n), m = targets.train.shape, targets.test.shape[1]
     size = 2e10 / (6.0 * (n + m) * min(n, total))
@@ -413,7 +313,7 @@ def _block_size(targets: _Targets, total: int, keep_predictions: bool) -> int:
 
 
 def _assemble(
-    collected: Sequence[dict[str, Any]], wanted: NDArray[np.int64], problem: _Problem, keep_predictions: bool
+    collected: Sequence[dict[str, Any]], wanted: NDArray[np.int64], problem: Problem, keep_predictions: bool
 ) -> WidthPath:
     targets, asked = problem.targets, problem.asked
     order = np.searchsorted(wanted, asked)
