@@ -32,7 +32,7 @@ class WidthPath:
         predictions: bool = False,
     ) -> dict:
         """
-        Append features Z (n, b), Z_test (m, b); returns statistics of the b widths they complete.
+        Append features Z (b, n), Z_test (b, m), one a row; returns statistics of the b widths they complete.
         """
 
 def cuda_available() -> bool:
@@ -80,10 +80,11 @@ def features(
     out: numpy.typing.NDArray[numpy.float32],
     activation: str,
     biased: bool,
+    feature_major: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None:
     """
-    out <- activation(X W^T + bias).
+    out <- activation(X W^T + bias), or its transpose with `feature_major`.
     """
 
 @typing.overload
@@ -94,10 +95,11 @@ def features(
     out: numpy.typing.NDArray[numpy.float64],
     activation: str,
     biased: bool,
+    feature_major: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None:
     """
-    out <- activation(X W^T + bias).
+    out <- activation(X W^T + bias), or its transpose with `feature_major`.
     """
 
 def ridge_fit(

@@ -36,20 +36,24 @@ void bind_features(py::module_& module) {
     module.def(
         "features",
         [](Array<T> X, Array<T> W, Array<T> bias, Array<T> out, const std::string& activation, bool biased,
-           int threads) {
+           bool feature_major, int threads) {
             const Activation f = parse_activation(activation);
             const auto x = transposed_view<const T>(X, "X");
             const auto w = transposed_view<const T>(W, "W");
             const auto z = transposed_view<T>(out, "out");
             require(w.rows == x.rows, "W", std::to_string(w.rows) + " inputs wide", "as many inputs as `X`");
-            require(z.rows == w.cols && z.cols == x.cols, "out", "of another shape", "(samples, width)");
+            if (feature_major)
+                require(z.rows == x.cols && z.cols == w.cols, "out", "of another shape", "(width, samples)");
+            else
+                require(z.rows == w.cols && z.cols == x.cols, "out", "of another shape", "(samples, width)");
             require(bias.ndim() == 1 && bias.shape(0) == w.cols, "bias", "of another length", "one entry a feature");
             const T* b = biased ? bias.data() : nullptr;
             py::gil_scoped_release release;
-            features(f, x, w, b, z, threads);
+            features(f, x, w, b, z, feature_major ? Layout::feature_a_column : Layout::feature_a_row, threads);
         },
         py::arg("X").noconvert(), py::arg("W").noconvert(), py::arg("bias").noconvert(), py::arg("out").noconvert(),
-        py::arg("activation"), py::arg("biased"), py::arg("threads"), "out <- activation(X W^T + bias).");
+        py::arg("activation"), py::arg("biased"), py::arg("feature_major"), py::arg("threads"),
+        "out <- activation(X W^T + bias), or its transpose with `feature_major`.");
 }
 
 // The statistics of a block, as numpy arrays that PathRows points into.
@@ -124,7 +128,7 @@ void bind_random_features(py::module_& module) {
             [](BoundPath& self, Array<double> Z, Array<double> Z_test, bool predictions) {
                 const auto z = transposed_view<const double>(Z, "Z");
                 const auto z_test = transposed_view<const double>(Z_test, "Z_test");
-                Block block(z.rows, self.targets, self.tests, predictions);
+                Block block(z.cols, self.targets, self.tests, predictions);
                 {
                     py::gil_scoped_release release;
                     self.path.append(z, z_test, block.rows);
@@ -132,7 +136,7 @@ void bind_random_features(py::module_& module) {
                 return block.as_dict();
             },
             py::arg("Z").noconvert(), py::arg("Z_test").noconvert(), py::arg("predictions") = false,
-            "Append features Z (n, b), Z_test (m, b); returns statistics of the b widths they complete.");
+            "Append features Z (b, n), Z_test (b, m), one a row; returns statistics of the b widths they complete.");
 
     module.def(
         "ridge_fit",

@@ -83,6 +83,13 @@ void subtract_square(CM B, M A) {
     blas_table().dsyrk(&uplo, &trans, &n, &k, &minus, mut(B.data), &ldb, &one, A.data, &lda);
 }
 
+void gram(CM B, M A) {
+    char uplo = 'U', trans = 'T';
+    int n = to_int(A.rows), k = to_int(B.rows), lda = leading(A), ldb = leading(B);
+    double one = 1.0, none = 0.0;
+    blas_table().dsyrk(&uplo, &trans, &n, &k, &one, mut(B.data), &ldb, &none, A.data, &lda);
+}
+
 void solve_upper(char side, char trans, CM A, M B) {
     char uplo = 'U', diag = 'N';
     int m = to_int(B.rows), n = to_int(B.cols), lda = leading(A), ldb = leading(B);
@@ -105,6 +112,14 @@ void invert_upper(M A) {
     if (n == 0) return;
     blas_table().dtrtri(&uplo, &diag, &n, A.data, &lda, &info);
     succeeded(info, "dtrtri");
+}
+
+void multiply_by_transpose(M A) {
+    char uplo = 'U';
+    int n = to_int(A.rows), lda = leading(A), info = 0;
+    if (n == 0) return;
+    blas_table().dlauum(&uplo, &n, A.data, &lda, &info);
+    succeeded(info, "dlauum");
 }
 
 bool cholesky(M A) {

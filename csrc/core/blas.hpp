@@ -27,6 +27,7 @@ namespace pyphenom {
     X(dtpmqrt, cython_lapack, char*, char*, int*, int*, int*, int*, int*, double*, int*, double*, int*, double*, int*, \
       double*, int*, double*, int*)                                                                                    \
     X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)                                                  \
+    X(dlauum, cython_lapack, char*, int*, double*, int*, int*)                                                         \
     X(dpotrf, cython_lapack, char*, int*, double*, int*, int*)
 
 struct BlasTable {
@@ -51,12 +52,16 @@ void gemm(char transa, char transb, float alpha, Matrix<const float> A, Matrix<c
 void multiply_symmetric(CM A, CM B, M C);
 // A <- A - B B^T, in the upper triangle.
 void subtract_square(CM B, M A);
+// A <- B^T B, in the upper triangle.
+void gram(CM B, M A);
 // B <- op(A)^-1 B (side 'L') or B op(A)^-1 (side 'R'); A upper triangular.
 void solve_upper(char side, char trans, CM A, M B);
 // B <- A B, A upper triangular.
 void multiply_upper(CM A, M B);
 // A <- A^-1, A upper triangular; the strictly lower part is not read.
 void invert_upper(M A);
+// A <- A A^T in the upper triangle, A upper triangular.
+void multiply_by_transpose(M A);
 // A = R^T R for symmetric positive definite A: R in the upper triangle; false where A is not.
 bool cholesky(M A);
 // A = QR: R in the upper triangle, reflectors below it and in tau.

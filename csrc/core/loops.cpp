@@ -43,6 +43,21 @@ PYPHENOM_CLONES double add_squares(const double* x, double* y, Index n) {
     return s;
 }
 
+PYPHENOM_CLONES void subtract_squares(const double* x, double* y, Index n) {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) y[i] -= x[i] * x[i];
+}
+
+PYPHENOM_CLONES void rectify(float* z, Index n) {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) z[i] = z[i] < 0.0f ? 0.0f : z[i];
+}
+
+PYPHENOM_CLONES void rectify(double* z, Index n) {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) z[i] = z[i] < 0.0 ? 0.0 : z[i];
+}
+
 void copy(Matrix<const double> A, Matrix<double> B) {
     for (Index j = 0; j < A.cols; ++j) std::copy_n(A.col(j), A.rows, B.col(j));
 }

@@ -13,8 +13,14 @@ double squared_ratio(const double* a, const double* b, Index n);
 void axpy(double s, const double* x, double* y, Index n);
 // y <- y + x^2 entrywise; returns the sum of x^2
 double add_squares(const double* x, double* y, Index n);
+// y <- y - x^2 entrywise
+void subtract_squares(const double* x, double* y, Index n);
 
 inline double squared_norm(const double* a, Index n) { return dot(a, a, n); }
+
+// z <- max(z, 0); NaN stays
+void rectify(float* z, Index n);
+void rectify(double* z, Index n);
 
 void copy(Matrix<const double> A, Matrix<double> B);
 void copy_upper(Matrix<const double> A, Matrix<double> B);

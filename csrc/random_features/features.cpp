@@ -55,15 +55,20 @@ void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matr
 }
 
 template <class T>
-void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Zt, int threads) {
-    blas::gemm('T', 'N', T(1), W, Xt, T(0), Zt);
-    apply_activation(activation, bias, Zt, threads);
+void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Z, Layout layout,
+              int threads) {
+    if (layout == Layout::feature_a_column)
+        blas::gemm('T', 'N', T(1), Xt, W, T(0), Z);
+    else
+        blas::gemm('T', 'N', T(1), W, Xt, T(0), Z);
+    apply_activation(activation, bias, Z, layout, threads);
 }
 
 template void draw_weights<float>(const FeatureLaw&, std::uint64_t, double, Matrix<float>, float*, int);
 template void draw_weights<double>(const FeatureLaw&, std::uint64_t, double, Matrix<double>, double*, int);
-template void features<float>(Activation, Matrix<const float>, Matrix<const float>, const float*, Matrix<float>, int);
+template void features<float>(Activation, Matrix<const float>, Matrix<const float>, const float*, Matrix<float>, Layout,
+                              int);
 template void features<double>(Activation, Matrix<const double>, Matrix<const double>, const double*, Matrix<double>,
-                               int);
+                               Layout, int);
 
 }  // namespace pyphenom

@@ -30,8 +30,10 @@ struct FeatureLaw {
 template <class T>
 void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matrix<T> W, T* bias, int threads);
 
-// Zt (width x n) <- activation(W^T Xt + bias), with Xt (d x n) the inputs, one sample a column.
+// Z <- activation(X W + bias) with Xt (d x n) the inputs, one sample a column: n x width with a feature a column,
+// width x n with a feature a row.
 template <class T>
-void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Zt, int threads);
+void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Z, Layout layout,
+              int threads);
 
 }  // namespace pyphenom

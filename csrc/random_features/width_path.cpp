@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/blas.hpp"
 #include "core/loops.hpp"
@@ -11,7 +12,6 @@ namespace pyphenom {
 namespace {
 
 constexpr Index primal_block = 64;
-constexpr Index inverse_block = 128;
 
 // A second orthogonalisation is due where the first left less than this share of a column's norm: what is left is
 // then orthogonal to no better than epsilon / share.
@@ -25,6 +25,42 @@ constexpr Index smallest_inverse = 64;
 // A feature this much larger (squared) than all before it together makes a block of its own: K^-1 drops through it,
 // and the widths before it would inherit its scale.
 constexpr double outsized = 1e4;
+
+double square(double x) { return x * x; }
+
+// W <- Q with W = Q R, R upper triangular. By Cholesky factors of the Gram matrix, all matrix products, where a column
+// keeps at least `independent` of its norm outside those before it; the second factor repairs what the first lost, up
+// to `repairable`. By Householder reflections elsewhere.
+void orthonormalise(Matrix<double> W, Matrix<double> R, Matrix<double> scratch, double* tau, Buffer& work) {
+    constexpr double independent = 1e-3, repairable = 0.1;
+    const Index b = W.cols;
+    const auto cholesky = [&](Matrix<double> G) {
+        blas::gram(W, G);
+        for (Index j = 0; j < b; ++j) tau[j] = G(j, j);
+        bool good = blas::cholesky(G);
+        for (Index j = 0; j < b; ++j) good = good && G(j, j) >= independent * std::sqrt(tau[j]);
+        return good;
+    };
+    const auto householder = [&](Matrix<double> factor) {
+        blas::qr(W, tau, work.data(), static_cast<Index>(work.size()));
+        copy_upper(W.top(b), factor);
+        blas::form_q(W, tau, work.data(), static_cast<Index>(work.size()));
+    };
+    zero(R);
+    if (!cholesky(R)) {
+        zero(R);
+        return householder(R);
+    }
+    blas::solve_upper('R', 'N', R, W);
+    zero(scratch);
+    bool good = cholesky(scratch);
+    for (Index j = 0; j < b; ++j) good = good && std::abs(scratch(j, j) - 1.0) <= repairable;
+    if (good)
+        blas::solve_upper('R', 'N', scratch, W);
+    else
+        householder(scratch);
+    blas::multiply_upper(scratch, R);
+}
 
 }  // namespace
 
@@ -54,13 +90,13 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
 }
 
 void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
-    const Index b = Z.rows;
+    const Index b = Z.cols;
     require(b > 0, "Z", "empty", "at least one feature");
-    require(Z.cols == n_, "Z", std::to_string(Z.cols) + " samples long", "as many samples as `y`");
-    require(Z_test.cols == m_ && Z_test.rows == b, "Z_test", "of another shape", "one row a feature of the block");
+    require(Z.rows == n_, "Z", std::to_string(Z.rows) + " samples long", "as many samples as `y`");
+    require(Z_test.rows == m_ && Z_test.cols == b, "Z_test", "of another shape", "the block's features at the tests");
     require(width_ + b <= max_width_, "Z", "more features than announced", "at most max_width in all");
-    features2_.assign(b, 0.0);
-    for (Index i = 0; i < n_; ++i) add_squares(Z.col(i), features2_.data(), b);
+    features2_.resize(b);
+    for (Index j = 0; j < b; ++j) features2_[j] = squared_norm(Z.col(j), n_);
     if (stage_ == Stage::unset) choose_first_stage(Z);
     Index at = 0;
     while (at < b) {
@@ -68,7 +104,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
         Index count = 1;
         double total = norm2_of_features_ + features2_[at];
         while (at + count < b && features2_[at + count] <= outsized * total) total += features2_[at + count++];
-        const CM z = Z.block(at, 0, count, n_), z_test = Z_test.block(at, 0, count, m_);
+        const CM z = Z.columns(at, count), z_test = Z_test.columns(at, count);
         switch (stage_) {
             case Stage::primal:
                 at += append_primal(z, z_test, rows, at);
@@ -78,12 +114,12 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
                 break;
             case Stage::inverse:
                 count = std::min(count, inverse_block);
-                append_inverse(z.top(count), z_test.top(count), rows, at);
+                append_inverse(z.columns(0, count), z_test.columns(0, count), rows, at);
                 at += count;
                 break;
             default:
                 count = std::min(count, dual_block_);
-                append_dual(z.top(count), z_test.top(count), rows, at);
+                append_dual(z.columns(0, count), z_test.columns(0, count), rows, at);
                 at += count;
                 if (even_ && width_ >= next_check_ && max_width_ - width_ > n_ / 2) {
                     next_check_ = width_ + std::max<Index>(1, n_ / 16);
@@ -96,7 +132,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
 void WidthPath::choose_first_stage(CM Z) {
     double norm2 = 0;
     for (double f2 : features2_) norm2 += f2;
-    norm2 *= static_cast<double>(max_width_) / static_cast<double>(Z.rows);
+    norm2 *= static_cast<double>(max_width_) / static_cast<double>(Z.cols);
     if (even_ && penalty_ > 0 && max_width_ >= n_ && penalty_ >= inverse_start_ratio * norm2)
         return start_inverse_with_ridge();
 
@@ -114,6 +150,7 @@ void WidthPath::choose_first_stage(CM Z) {
     H2_.resize(capacity_ * b);
     small_.resize(b * b);
     small2_.resize(b * b);
+    small3_.resize(b * b);
     tau_.resize(capacity_);
     work_.resize(blas::work_for(std::max(n_, m_ + targets_)));
 }
@@ -124,7 +161,7 @@ void WidthPath::choose_first_stage(CM Z) {
 Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, Index at) {
     std::vector<double> norms;
     norms.reserve(primal_block);
-    for (Index j = 0; j < std::min({Z_all.rows, primal_block, capacity_ - rank_}); ++j) {
+    for (Index j = 0; j < std::min({Z_all.cols, primal_block, capacity_ - rank_}); ++j) {
         if (features2_[at + j] == 0.0 && penalty_ == 0) break;
         norms.push_back(std::sqrt(features2_[at + j] + penalty_));
     }
@@ -134,12 +171,12 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
         rank_ > 0 ? write_primal_row(rows, at) : write_zero_row(rows, at);
         return 1;
     }
-    const CM Z = Z_all.top(b), Z_test = Z_test_all.top(b);
+    const CM Z = Z_all.columns(0, b), Z_test = Z_test_all.columns(0, b);
 
     // W <- [Z_b; 0; sqrt(P) I], in the next columns of Q
-    const Index height = n_ + (penalty_ > 0 ? r + b : 0), work_size = static_cast<Index>(work_.size());
+    const Index height = n_ + (penalty_ > 0 ? r + b : 0);
     const M Q(Q_.data(), height, r, q_rows_), W(Q_.data() + r * q_rows_, height, b, q_rows_);
-    transpose(Z, W.top(n_));
+    copy(Z, W.top(n_));
     if (penalty_ > 0) {
         zero(W.block(n_, 0, r + b, b));
         for (Index j = 0; j < b; ++j) W(n_ + r + j, j) = std::sqrt(penalty_);
@@ -147,39 +184,33 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
 
     // H <- Q^T W,  W <- W - Q H,  W <- W R_b^-1;  once more where much was lost
     const M H(H_.data(), r, b, std::max<Index>(r, 1)), H2(H2_.data(), r, b, std::max<Index>(r, 1));
-    const M R_b(small_.data(), b, b), R_2(small2_.data(), b, b);
     if (r > 0) {
         blas::gemm('T', 'N', 1.0, Q, W, 0.0, H);
         blas::gemm('N', 'N', -1.0, Q, H, 1.0, W);
     }
-    blas::qr(W, tau_.data(), work_.data(), work_size);
-    zero(R_b);
-    copy_upper(W.top(b), R_b);
-    blas::form_q(W, tau_.data(), work_.data(), work_size);
+    const M R_b(small_.data(), b, b), R_2(small2_.data(), b, b), scratch(small3_.data(), b, b);
+    orthonormalise(W, R_b, scratch, tau_.data(), work_);
     double kept = 1.0;
     for (Index j = 0; j < b; ++j) kept = std::min(kept, std::abs(R_b(j, j)) / norms[j]);
     if (r > 0 && !(kept >= reorthogonalise_below)) {
         blas::gemm('T', 'N', 1.0, Q, W, 0.0, H2);
         blas::gemm('N', 'N', -1.0, Q, H2, 1.0, W);
         blas::gemm('N', 'N', 1.0, H2, R_b, 1.0, H);
-        blas::qr(W, tau_.data(), work_.data(), work_size);
-        zero(R_2);
-        copy_upper(W.top(b), R_2);
-        blas::form_q(W, tau_.data(), work_.data(), work_size);
+        orthonormalise(W, R_2, scratch, tau_.data(), work_);
         blas::multiply_upper(R_2, R_b);
     }
     Index a = 0;  // accepted: independent of those before
     while (a < b && (penalty_ > 0 || std::abs(R_b(a, a)) > tolerance_ * norms[a])) ++a;
 
     // Z^T and Z_test^T are kept for the change to the dual
-    copy(Z.top(a), M(R_.data() + r, a, n_, capacity_));
-    copy(Z_test.top(a), M(C_.data() + r, a, m_, capacity_));
+    transpose(Z.columns(0, a), M(R_.data() + r, a, n_, capacity_));
+    transpose(Z_test.columns(0, a), M(C_.data() + r, a, m_, capacity_));
 
     if (a > 0) {
         // U_b <- (Z_test,b - U H) R_b^-1
         const CM R_a = R_b.block(0, 0, a, a);
         const M H_a = H.columns(0, a), U_b(U_.data() + r * m_, m_, a);
-        transpose(Z_test.top(a), U_b);
+        copy(Z_test.columns(0, a), U_b);
         if (r > 0) blas::gemm('N', 'N', -1.0, M(U_.data(), m_, r), H_a, 1.0, U_b);
         blas::solve_upper('R', 'N', R_a, U_b);
         // R^-1 gains the columns [-R^-1 H; I] R_b^-1
@@ -228,7 +259,8 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
 void WidthPath::write_zero_row(const PathRows& rows, Index at) {
     for (Index t = 0; t < targets_; ++t) {
         const double e2 = squared_norm(y_.data() + t * n_, n_) / static_cast<double>(n_);
-        write_errors(rows, at, t, e2, 0.0, e2);
+        write_errors(rows, at, t, e2, 0.0);
+        rows.leave_one_out_error(t, at) = e2;
     }
     rows.degrees_of_freedom[at] = 0.0;
     rows.rank[at] = 0.0;
@@ -241,58 +273,73 @@ void WidthPath::write_primal_row(const PathRows& rows, Index at) {
     rows.degrees_of_freedom[at] = penalty_ > 0 ? df : static_cast<double>(rank_);
     rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
     rows.condition[at] = condition();
+    leave_one_out_from_residual(rows.leave_one_out_error.col(at));
     for (Index t = 0; t < targets_; ++t)
         write_errors(rows, at, t, squared_norm(residual_.data() + t * q_rows_, n_) / static_cast<double>(n_),
-                     squared_norm(coefficients_.data() + t * capacity_, rank_), leave_one_out_from_residual(t));
+                     squared_norm(coefficients_.data() + t * capacity_, rank_));
 }
 
-// e_i / (1 - h_i), with care where the leverage h_i comes close to 1.
-double WidthPath::leave_one_out_from_residual(Index target) const {
-    const double* e = residual_.data() + target * q_rows_;
-    double sum = 0;
+// Mean squares of e_i / (1 - h_i) for every target, with care where the leverage h_i comes close to 1.
+void WidthPath::leave_one_out_from_residual(double* errors) {
+    spare_.resize(n_);
+    std::vector<Index> pinned;
     for (Index i = 0; i < n_; ++i) {
-        const double spare = 1.0 - leverage_[i];
-        const double loo = spare > nearly_pinned_below ? e[i] / spare : left_out_residual(i, target);
-        sum += loo * loo;
+        spare_[i] = 1.0 - leverage_[i];
+        if (!(spare_[i] > nearly_pinned_below)) {
+            spare_[i] = std::numeric_limits<double>::infinity();
+            pinned.push_back(i);
+        }
     }
-    return sum / static_cast<double>(n_);
+    for (Index t = 0; t < targets_; ++t) errors[t] = squared_ratio(residual_.data() + t * q_rows_, spare_.data(), n_);
+    if (!pinned.empty()) add_left_out_squares(pinned, errors);
+    for (Index t = 0; t < targets_; ++t) errors[t] /= static_cast<double>(n_);
 }
 
-// e_i / (1 - h_i) = p^T [y; 0] / |p|^2 with p = (I - Q Q^T) e_i, whose small norm cancels nothing once p is computed.
-// Without a ridge p may vanish: the sample is fitted whatever its label. The ratio then tends to (K^+ y)_i / (K^+)_ii,
-// with Z^+ = R^-1 Q^T in the primal and K^+ = Q (R^T R)^-1 Q^T in rotated coordinates.
-double WidthPath::left_out_residual(Index sample, Index target) const {
-    const Index height = n_ + (penalty_ > 0 ? rank_ : 0);
-    std::vector<double> p(height, 0.0);
-    p[sample] = 1.0;
-    for (int twice = 0; twice < 2; ++twice)
-        for (Index j = 0; j < rank_; ++j) {
-            const double* q = Q_.data() + j * q_rows_;
-            axpy(-dot(q, p.data(), height), q, p.data(), height);
-        }
-    const double p2 = squared_norm(p.data(), height);
-    if (penalty_ > 0 || p2 > 1e-26) return dot(p.data(), y_.data() + target * n_, n_) / p2;
-
-    std::vector<double> v(rank_, 0.0);
-    if (stage_ == Stage::rotated) {  // v = R^-T Q^T e_i
-        for (Index j = 0; j < rank_; ++j) v[j] = Q_[sample + j * q_rows_];
-        const double along = dot(v.data(), state_.alpha.data() + target * rank_, rank_);
-        blas::solve_upper('L', 'T', CM(R_.data(), rank_, rank_, capacity_), M(v.data(), rank_, 1));
-        return along / squared_norm(v.data(), rank_);
+// e_i / (1 - h_i) = p_i^T [y; 0] / |p_i|^2 with p_i = (I - Q Q^T) e_i, whose small norm cancels nothing once p_i is
+// computed. Without a ridge p_i may vanish: the sample is fitted whatever its label. The ratio then tends to
+// (K^+ y)_i / (K^+)_ii, with Z^+ = R^-1 Q^T in the primal and K^+ = Q (R^T R)^-1 Q^T in rotated coordinates.
+void WidthPath::add_left_out_squares(const std::vector<Index>& samples, double* sums) {
+    const Index height = n_ + (penalty_ > 0 ? rank_ : 0), r = rank_, count = static_cast<Index>(samples.size());
+    P_.resize(std::max(P_.size(), static_cast<std::size_t>(count * (height + r))));
+    const M P(P_.data(), height, count), QtP(P_.data() + count * height, r, count);
+    const CM Q(Q_.data(), height, r, q_rows_);
+    zero(P);
+    for (Index c = 0; c < count; ++c) P(samples[c], c) = 1.0;
+    for (int twice = 0; twice < 2; ++twice) {
+        blas::gemm('T', 'N', 1.0, Q, P, 0.0, QtP);
+        blas::gemm('N', 'N', -1.0, Q, QtP, 1.0, P);
     }
-    for (Index l = 0; l < rank_; ++l)
-        axpy(Q_[sample + l * q_rows_], R_inverse_.data() + l * capacity_, v.data(), l + 1);
-    return dot(v.data(), coefficients_.data() + target * capacity_, rank_) / squared_norm(v.data(), rank_);
+    std::vector<double> v(r);
+    for (Index c = 0; c < count; ++c) {
+        const double* p = P.col(c);
+        const double p2 = squared_norm(p, height);
+        if (penalty_ > 0 || p2 > 1e-26) {
+            for (Index t = 0; t < targets_; ++t) sums[t] += square(dot(p, y_.data() + t * n_, n_) / p2);
+            continue;
+        }
+        const Index i = samples[c];
+        if (stage_ == Stage::rotated) {  // v = R^-T Q^T e_i
+            for (Index j = 0; j < r; ++j) v[j] = Q_[i + j * q_rows_];
+            const std::vector<double> q = v;
+            blas::solve_upper('L', 'T', CM(R_.data(), r, r, capacity_), M(v.data(), r, 1));
+            for (Index t = 0; t < targets_; ++t)
+                sums[t] += square(dot(q.data(), state_.alpha.data() + t * r, r) / squared_norm(v.data(), r));
+        } else {
+            std::fill(v.begin(), v.end(), 0.0);
+            for (Index l = 0; l < r; ++l) axpy(Q_[i + l * q_rows_], R_inverse_.data() + l * capacity_, v.data(), l + 1);
+            for (Index t = 0; t < targets_; ++t)
+                sums[t] += square(dot(v.data(), coefficients_.data() + t * capacity_, r) / squared_norm(v.data(), r));
+        }
+    }
 }
 
 // ---- common ---------------------------------------------------------------------------------------------------
 
-void WidthPath::write_errors(const PathRows& rows, Index at, Index t, double train, double norm2, double loo) const {
+void WidthPath::write_errors(const PathRows& rows, Index at, Index t, double train, double norm2) const {
     const double* f = state_.predictions.data() + t * m_;
     rows.train_error(t, at) = train;
     rows.test_error(t, at) = squared_distance(f, y_test_.data() + t * m_, m_) / static_cast<double>(m_);
     rows.coefficient_norm(t, at) = std::sqrt(norm2);
-    rows.leave_one_out_error(t, at) = loo;
     if (rows.predictions) std::copy_n(f, m_, rows.predictions + (at * targets_ + t) * m_);
 }
 

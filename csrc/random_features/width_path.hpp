@@ -18,7 +18,7 @@
 //              f_j = f_{j-1} - E_C[j] E_g[j],   K_j^-1 = K_{j-1}^-1 - k_j k_j^T,   alpha_j = alpha_{j-1} - k_j E_g[j].
 //          Widths inside a block are filled in backwards from its end, so that the large values next to the
 //          interpolation threshold never cancel into the small ones behind it.
-// inverse  The same recursion on K^-1 itself and the test smoother S = Z_test Z_N^T K^-1 (Woodbury's identity). All
+// inverse  The same recursion on K^-1 itself and the test smoother S = K^-1 Z_N Z_test^T (Woodbury's identity). All
 //          its work is in large matrix products, but its errors grow with the squared condition number: it takes
 //          over where that is small, some way behind the threshold, or at once under a sizeable ridge.
 // rotated  N > rank < n, P = 0 (dependent features: linear activations, repeated samples): the dual recursion in
@@ -53,13 +53,14 @@ class WidthPath {
     WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance,
               bool even);
 
-    // Z: b x n and Z_test: b x m, one feature a row; b >= 1. After an exception the path is unusable.
+    // Z: n x b and Z_test: m x b, one feature a column; b >= 1. After an exception the path is unusable.
     void append(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows);
 
   private:
     using M = Matrix<double>;
     using CM = Matrix<const double>;
     enum class Stage { unset, primal, rotated, dual, inverse };
+    static constexpr Index inverse_block = 128;  // features a block of the inverse stage
 
     // What the rows of one width are written from.
     struct State {
@@ -73,8 +74,8 @@ class WidthPath {
     void choose_first_stage(CM Z);
     Index append_primal(CM Z, CM Z_test, const PathRows& rows, Index at);
     void write_primal_row(const PathRows& rows, Index at);
-    double leave_one_out_from_residual(Index target) const;
-    double left_out_residual(Index sample, Index target) const;
+    void leave_one_out_from_residual(double* errors);
+    void add_left_out_squares(const std::vector<Index>& samples, double* sums);
     void write_zero_row(const PathRows& rows, Index at);
 
     void enter_dual_from_primal();
@@ -82,6 +83,7 @@ class WidthPath {
     void enter_rotated();
     void enter_inverse();
     void start_inverse_with_ridge();
+    void multiply_out();
     bool inverse_is_safe() const;
 
     Index append_rotated(CM Z, CM Z_test, const PathRows& rows, Index at);
@@ -93,10 +95,10 @@ class WidthPath {
     void solve_working();
     void invert_working();
     void write_working_row(const PathRows& rows, Index at);
-    double leave_one_out_working(Index target) const;
+    void leave_one_out_working(double* errors);
 
     double condition() const;
-    void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2, double loo) const;
+    void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2) const;
 
     Index n_, m_, targets_, max_width_, capacity_;
     double penalty_, tolerance_;
@@ -105,6 +107,8 @@ class WidthPath {
     Index width_ = 0;
     Index rank_ = 0;  // columns of the factor in use
     Index dual_block_ = 1;  // doubles from block to block: the first feature behind the threshold changes most
+    bool multiplied_out_ = true;  // inverse stage: false while K^-1 = I / P and S = 0 but for the pending columns
+    Index pending_ = 0;  // columns of k and U that K^-1 and S do not contain yet
     Index inverse_blocks_ = 0;
     Index next_check_ = 0;  // width from which `inverse_is_safe` is worth asking
 
@@ -117,17 +121,18 @@ class WidthPath {
     std::vector<double> norm_change_;  // its change by each feature of a block, targets x b
 
     // Primal: residual [y; 0] - Q Q^T [y; 0] (q_rows x targets), leverages, coefficients (capacity x targets).
-    std::vector<double> residual_, leverage_, coefficients_;
+    std::vector<double> residual_, leverage_, spare_, coefficients_;
     std::vector<double> y_working_;  // rank x targets: y, or Q^T y
 
     // Factors. Q: q_rows x capacity, q_rows = n [+ capacity]. R: capacity x n, holds Z^T in the primal stage and K^-1
-    // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: m x n.
+    // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: n x m.
     Buffer Q_, R_, C_, S_, R_inverse_, U_;
     Index q_rows_ = 0;
     double basis_condition_ = 1.0;  // the largest condition number under which a column of Q was found; rotated only
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
-    Buffer R_previous_, C_previous_, H_, H2_, small_, small2_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_, tau_, work_;
+    Buffer R_previous_, C_previous_, H_, H2_, P_, small_, small2_, small3_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_,
+        kU_, tau_, work_;
 };
 
 }  // namespace pyphenom

@@ -10,7 +10,7 @@
 namespace pyphenom {
 namespace {
 
-constexpr Index largest_block = 128;
+constexpr Index largest_block = 128;  // of the dual stage
 constexpr Index panel = 32;  // columns of one block reflector
 
 // A sample with 1 - leverage below this may be interpolated by a feature of its own.
@@ -20,8 +20,8 @@ constexpr double pinned_below = 1e-12;
 constexpr double fall = 1e-3;
 // The inverse stage is entered where its error, about eps |Z|_F^2 / sigma_min^2, is below this.
 constexpr double inverse_error = 1e-9;
-// Blocks of the inverse stage between two computations of K^-1 y from K^-1 itself.
-constexpr Index refresh_alpha = 8;
+// Blocks of the inverse stage between two computations of the state from K^-1 and S themselves.
+constexpr Index refresh_state = 8;
 
 }  // namespace
 
@@ -110,33 +110,46 @@ bool WidthPath::inverse_is_safe() const {
     return norm2_of_features_ * 2.0 * largest < bound;  // 2: what four power steps may fall short by
 }
 
-// K^-1 = R^-1 R^-T,  S = C^T R^-T.
+// K^-1 = R^-1 R^-T,  S = R^-1 C.
 void WidthPath::enter_inverse() {
     stage_ = Stage::inverse;
     const M R(R_.data(), n_, n_, capacity_), inverse(R_previous_.data(), n_, n_, capacity_);
     zero(inverse);
     copy_upper(R, inverse);
     blas::invert_upper(inverse);
-    S_.resize(m_ * n_);
-    Buffer smoother(n_ * m_);
-    const M S_t(smoother.data(), n_, m_);
-    copy(CM(C_.data(), n_, m_, capacity_), S_t);
-    blas::multiply_upper(inverse, S_t);
-    transpose(S_t, M(S_.data(), m_, n_));
-    blas::gemm('N', 'T', 1.0, inverse, inverse, 0.0, R);
+    S_.resize(n_ * m_);
+    const M S(S_.data(), n_, m_);
+    copy(CM(C_.data(), n_, m_, capacity_), S);
+    blas::multiply_upper(inverse, S);
+    blas::multiply_by_transpose(inverse);
+    copy_upper(inverse, R);
     for (auto* buffer : {&R_previous_, &C_previous_, &C_}) Buffer().swap(*buffer);
 }
 
+// No feature yet: K^-1 = I / P, S = 0.
 void WidthPath::start_inverse_with_ridge() {
     stage_ = Stage::inverse;
     rank_ = n_;
-    const M K_inverse(R_.data(), n_, n_, capacity_);
-    zero(K_inverse);
-    for (Index i = 0; i < n_; ++i) K_inverse(i, i) = 1.0 / penalty_;
-    S_.assign(m_ * n_, 0.0);
+    multiplied_out_ = false;
     Buffer().swap(C_);
     state_.alpha.resize(n_ * targets_);
-    state_.diagonal.resize(n_);
+    for (Index i = 0; i < n_ * targets_; ++i) state_.alpha[i] = y_[i] / penalty_;
+    state_.diagonal.assign(n_, 1.0 / penalty_);
+}
+
+// K^-1 <- K^-1 - k k^T,  S <- S + k U^T  for the pending columns of k and U.
+void WidthPath::multiply_out() {
+    const M K_inverse(R_.data(), n_, n_, capacity_);
+    if (!multiplied_out_) {
+        zero(K_inverse);
+        for (Index i = 0; i < n_; ++i) K_inverse(i, i) = 1.0 / penalty_;
+        S_.assign(n_ * m_, 0.0);
+        multiplied_out_ = true;
+    }
+    const CM kU(kU_.data(), n_ + m_, pending_);
+    blas::subtract_square(kU.top(n_), K_inverse);
+    blas::gemm('N', 'T', 1.0, kU.top(n_), kU.block(n_, 0, m_, pending_), 1.0, M(S_.data(), n_, m_));
+    pending_ = 0;
 }
 
 // g = R^-T y, alpha = R^-1 g and predictions C^T g, from R, C and y alone.
@@ -180,13 +193,13 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     const Index r = rank_;
     bool any_pinned = false;
     for (Index i = 0; i < n_; ++i) any_pinned = any_pinned || !(1.0 - leverage_[i] > pinned_below);
-    const Index b = std::min(Z_all.rows, any_pinned ? Index{1} : dual_block_);  // their K^+ is known at a block's end
+    const Index b = std::min(Z_all.cols, any_pinned ? Index{1} : dual_block_);  // their K^+ is known at a block's end
 
     // H <- Q^T Z_b; what is left outside the column space decides
     std::vector<double> W_(n_ * b), H_all(r * b), H_more(r * b);
     const M W(W_.data(), n_, b), H(H_all.data(), r, b), H2(H_more.data(), r, b);
     const CM Q(Q_.data(), n_, r, q_rows_);
-    transpose(Z_all.top(b), W);
+    copy(Z_all.columns(0, b), W);
     if (r > 0) {
         blas::gemm('T', 'N', 1.0, Q, W, 0.0, H);
         blas::gemm('N', 'N', -1.0, Q, H, 1.0, W);
@@ -203,9 +216,7 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     Index inside = 0;
     while (inside < b && !leaves(inside)) ++inside;
     if (inside > 0) {
-        std::vector<double> coordinates(inside * r);
-        transpose(H.columns(0, inside), M(coordinates.data(), inside, r));
-        append_dual(CM(coordinates.data(), inside, r), Z_test.top(inside), rows, at);
+        append_dual(H.columns(0, inside), Z_test.columns(0, inside), rows, at);
         return inside;
     }
 
@@ -241,7 +252,7 @@ void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
     for (Index j = 0; j < m_; ++j) C(r - 1, j) = 0.0;
     std::vector<double> T_all(nb * r), D_all(m_), work(nb * std::max(r, m_));
     const M T(T_all.data(), nb, r), D(D_all.data(), 1, m_);
-    copy(Z_test.top(1), D);
+    transpose(Z_test.columns(0, 1), D);
     blas::append_rows_qr(R, B, T, work.data());
     blas::append_rows_apply('T', B, T, C, D, work.data());
     ++width_;
@@ -255,9 +266,9 @@ void WidthPath::grow(CM Z_test, const PathRows& rows, Index at) {
 
 // ---- recursion on R -------------------------------------------------------------------------------------------
 
-// Appends features given by their working coordinates, b x rank.
+// Appends features given by their working coordinates, rank x b.
 void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Index at) {
-    const Index r = rank_, b = coordinates.rows, columns = m_ + targets_;
+    const Index r = rank_, b = coordinates.cols, columns = m_ + targets_;
     if (r == 0) {
         for (Index j = 0; j < b; ++j, ++width_) write_zero_row(rows, at + j);
         return;
@@ -277,8 +288,8 @@ void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Ind
     double* work = room(work_, std::max(blas::work_for(b), nb * std::max(columns, r)));
 
     // [R C g; B Z_test 0] -> [R' C' g'; 0 D]
-    copy(coordinates, B);
-    copy(Z_test, D.columns(0, m_));
+    transpose(coordinates, B);
+    transpose(Z_test, D.columns(0, m_));
     zero(D.columns(m_, targets_));
     copy_upper(R, R_previous);
     copy(Cg, C_previous);
@@ -298,7 +309,7 @@ void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Ind
     // The end of the block: by the recursion, or afresh where the recursion would cancel
     const State before = state_;
     for (Index j = 0; j < b; ++j) {
-        for (Index i = 0; i < r; ++i) state_.diagonal[i] -= k(i, j) * k(i, j);
+        subtract_squares(k.col(j), state_.diagonal.data(), r);
         for (Index t = 0; t < targets_; ++t) axpy(-E(j, m_ + t), k.col(j), state_.alpha.data() + t * r, r);
     }
     bool fell = false, worn = false;
@@ -311,8 +322,8 @@ void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Ind
         copy_upper(R_previous, R);
         copy(C_previous, Cg);
         dual_block_ = std::max<Index>(1, b / 2);
-        append_dual(coordinates.top(b / 2), Z_test.top(b / 2), rows, at);
-        append_dual(coordinates.block(b / 2, 0, b - b / 2, r), Z_test.block(b / 2, 0, b - b / 2, m_), rows, at + b / 2);
+        append_dual(coordinates.columns(0, b / 2), Z_test.columns(0, b / 2), rows, at);
+        append_dual(coordinates.columns(b / 2, b - b / 2), Z_test.columns(b / 2, b - b / 2), rows, at + b / 2);
         return;
     }
     dual_block_ = std::min(largest_block, 2 * dual_block_);
@@ -334,42 +345,61 @@ void WidthPath::append_dual(CM coordinates, CM Z_test, const PathRows& rows, Ind
 // ---- recursion on K^-1 ----------------------------------------------------------------------------------------
 
 // Appends a block of features:
-//     V = K^-1 Z_b,  L L^T = I + Z_b^T V,  k = V L^-T,  U = (Z_test,b - S Z_b) L^-T,
-//     K^-1 <- K^-1 - k k^T,  S <- S + U k^T,  and column j of k and U belongs to the block's j-th feature.
-// Of the symmetric K^-1 only the upper triangle is kept.
+//     V = K^-1 Z,  L L^T = I + Z^T V,  k = V L^-T,  U = (Z_test - S^T Z) L^-T,
+//     K^-1 <- K^-1 - k k^T,  S <- S + k U^T,  and column j of k and U belongs to the block's j-th feature.
+// Of the symmetric K^-1 only the upper triangle is kept. The last two products may wait (`pending_`): K^-1 and S are
+// then what was multiplied out before, corrected by the pending columns. That is cheaper while they are few and the
+// first of all, since I / P and 0 multiply for nothing, or the last, since nobody asks for K^-1 and S afterwards.
 void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at) {
-    const Index b = Z.rows;
-    k_.resize(std::max<Index>(static_cast<Index>(k_.size()), b * n_));
-    B_.resize(std::max<Index>(static_cast<Index>(B_.size()), b * n_));
-    D_.resize(std::max<Index>(static_cast<Index>(D_.size()), b * m_));
-    E_g_.resize(std::max<Index>(static_cast<Index>(E_g_.size()), b * targets_));
-    small_.resize(std::max<Index>(static_cast<Index>(small_.size()), b * b));
-    const M K_inverse(R_.data(), n_, n_, capacity_), S(S_.data(), m_, n_), Z_b(B_.data(), n_, b);
-    const M k(k_.data(), n_, b), U(D_.data(), m_, b), L_t(small_.data(), b, b), E_g(E_g_.data(), b, targets_);
+    const Index b = Z.cols, height = n_ + m_;
+    const auto room = [](Buffer& buffer, Index size) {
+        buffer.resize(std::max<Index>(static_cast<Index>(buffer.size()), size));
+        return buffer.data();
+    };
+    const Index worth_waiting = multiplied_out_ ? 0 : n_ / 2, worth_leaving = (n_ + 2 * m_) / 4;
+    if (kU_.empty()) kU_.resize(height * (std::max(worth_waiting, worth_leaving) + inverse_block));
+    const M kU(room(kU_, height * (pending_ + b)) + height * pending_, height, b);
+    const M k = kU.top(n_), U = kU.block(n_, 0, m_, b);
+    const M L_t(room(small_, b * b), b, b), E_g(room(E_g_, b * targets_), b, targets_);
+    const M K_inverse(R_.data(), n_, n_, capacity_), S(S_.data(), n_, m_);
     const CM y(y_.data(), n_, targets_);
-    transpose(Z, Z_b);
-    blas::multiply_symmetric(K_inverse, Z_b, k);
-    blas::gemm('N', 'N', 1.0, Z, k, 0.0, L_t);
+
+    copy(Z_test, U);
+    if (multiplied_out_) {
+        blas::multiply_symmetric(K_inverse, Z, k);
+        blas::gemm('T', 'N', -1.0, S, Z, 1.0, U);
+    } else {
+        for (Index j = 0; j < b; ++j)
+            for (Index i = 0; i < n_; ++i) k(i, j) = Z(i, j) / penalty_;
+    }
+    if (pending_ > 0) {
+        const M pending(kU_.data(), height, pending_), H(room(B_, pending_ * b), pending_, b);
+        blas::gemm('T', 'N', 1.0, pending.top(n_), Z, 0.0, H);
+        blas::gemm('N', 'N', -1.0, pending, H, 1.0, kU);
+    }
+    blas::gemm('T', 'N', 1.0, Z, k, 0.0, L_t);
     for (Index j = 0; j < b; ++j) L_t(j, j) += 1.0;
     if (!blas::cholesky(L_t))
         throw std::runtime_error("the factorisation broke down: the features' sizes differ too much; scale them alike");
-    transpose(Z_test, U);
-    blas::gemm('N', 'N', -1.0, S, Z_b, 1.0, U);
-    blas::solve_upper('R', 'N', L_t, k);
-    blas::solve_upper('R', 'N', L_t, U);
-    blas::subtract_square(k, K_inverse);
-    blas::gemm('N', 'T', 1.0, U, k, 1.0, S);
+    blas::solve_upper('R', 'N', L_t, kU);
     blas::gemm('T', 'N', 1.0, k, y, 0.0, E_g);
 
-    const M alpha(state_.alpha.data(), n_, targets_);
-    if (inverse_blocks_++ % refresh_alpha == 0)  // a product with few columns costs as much as one with a block's
+    pending_ += b;
+    if (pending_ >= worth_waiting && max_width_ - width_ - b > worth_leaving) multiply_out();
+    const M alpha(state_.alpha.data(), n_, targets_), predictions(state_.predictions.data(), m_, targets_);
+    if (pending_ == 0 && inverse_blocks_++ % refresh_state == 0) {
+        // afresh: a product with few columns costs as much as one with a block's
         blas::multiply_symmetric(K_inverse, y, alpha);
-    else
+        blas::gemm('T', 'N', 1.0, M(S_.data(), n_, m_), y, 0.0, predictions);
+        for (Index i = 0; i < n_; ++i) state_.diagonal[i] = K_inverse(i, i);
+    } else {
         blas::gemm('N', 'N', -1.0, k, E_g, 1.0, alpha);
-    blas::gemm('N', 'N', 1.0, S, y, 0.0, M(state_.predictions.data(), m_, targets_));
+        blas::gemm('N', 'N', 1.0, U, E_g, 1.0, predictions);
+        for (Index j = 0; j < b; ++j) subtract_squares(k.col(j), state_.diagonal.data(), n_);
+    }
     for (Index t = 0; t < targets_; ++t) state_.norm2[t] = dot(y.col(t), state_.alpha.data() + t * n_, n_);
     state_.inverse_norm2 = 0;
-    for (Index i = 0; i < n_; ++i) state_.inverse_norm2 += state_.diagonal[i] = K_inverse(i, i);
+    for (double d : state_.diagonal) state_.inverse_norm2 += d;
     fill_backwards(k, U, E_g, rows, at);
 }
 
@@ -436,15 +466,16 @@ void WidthPath::write_working_row(const PathRows& rows, Index at) {
         } else if (stage_ == Stage::rotated) {
             train = squared_norm(residual_.data() + t * q_rows_, n_);
         }
-        write_errors(rows, at, t, train / static_cast<double>(n_), norm2, leave_one_out_working(t));
+        write_errors(rows, at, t, train / static_cast<double>(n_), norm2);
     }
+    leave_one_out_working(rows.leave_one_out_error.col(at));
 }
 
 // (K^-1 y)_i / (K^-1)_ii. In rotated coordinates K is singular, and the residuals tell.
-double WidthPath::leave_one_out_working(Index target) const {
-    if (stage_ == Stage::rotated) return leave_one_out_from_residual(target);
-    const double* alpha = state_.alpha.data() + target * rank_;
-    return squared_ratio(alpha, state_.diagonal.data(), n_) / static_cast<double>(n_);
+void WidthPath::leave_one_out_working(double* errors) {
+    if (stage_ == Stage::rotated) return leave_one_out_from_residual(errors);
+    for (Index t = 0; t < targets_; ++t)
+        errors[t] = squared_ratio(state_.alpha.data() + t * n_, state_.diagonal.data(), n_) / static_cast<double>(n_);
 }
 
 }  // namespace pyphenom

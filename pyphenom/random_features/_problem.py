@@ -55,7 +55,8 @@ def checked_widths(widths: Iterable[int]) -> NDArray[np.int64]:
 class Problem:
     """What a path needs to know, checked."""
 
-    block: Callable[[int, int], tuple[Float, Float]]  # first feature, count -> training and test features
+    # first feature, count -> training and test features, one a row
+    block: Callable[[int, int], tuple[Float, Float]]
     targets: Targets
     asked: NDArray[np.int64]
     ridge: float
@@ -85,7 +86,7 @@ class Problem:
         return value
 
     def features(self, first: int, count: int) -> tuple[Float, Float]:
-        """Features of a block as the kernel takes them: finite float64 with contiguous rows, scaled.
+        """Features of a block as the kernel takes them: one a row, contiguous, finite, float64, scaled.
 
         Raises
         ------

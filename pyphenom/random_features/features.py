@@ -133,16 +133,16 @@ def features(
     return restore(apply(x, W, b, activation, bias_scale), like=X)
 
 
-def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float, out: Float | None = None) -> Float:
-    """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d)."""
-    if out is None:
-        out = np.empty((x.shape[0], W.shape[0]), x.dtype)
+def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float, transposed: Float | None = None) -> Float:
+    """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d); or fill `transposed` (width, n)."""
     biased = activation == "cos" or bias_scale != 0.0
+    out = np.empty((x.shape[0], W.shape[0]), x.dtype) if transposed is None else transposed
     # Panels of samples, so that Ctrl-C is heard: a fraction of a second each, and long enough for the full GEMM rate.
-    rows = max(1, 2**25 // W.shape[0])
+    rows = math.ceil(x.shape[0] / math.ceil(2.0 * x.size * W.shape[0] / 1e11))
     for first in range(0, x.shape[0], rows):
         panel = slice(first, first + rows)
-        _core.features(x[panel], W, b, out[panel], activation, biased, threads())
+        part = out[panel] if transposed is None else out[:, panel]
+        _core.features(x[panel], W, b, part, activation, biased, transposed is not None, threads())
     return out
 
 

@@ -178,7 +178,7 @@ def width_path(
         W, b = _draw(d, count, activation, seed, distribution, bias_scale, first, x.dtype, d**-0.5)
         # The kernel keeps nothing of a block, so the next one of its size may overwrite it.
         if count not in blocks:
-            blocks[count] = np.empty((len(x), count), x.dtype), np.empty((len(x_test), count), x.dtype)
+            blocks[count] = np.empty((count, len(x)), x.dtype), np.empty((count, len(x_test)), x.dtype)
         out, out_test = blocks[count]
         return apply(x, W, b, activation, bias_scale, out), apply(x_test, W, b, activation, bias_scale, out_test)
 
@@ -260,7 +260,7 @@ def nested_path(
     sizes = np.abs(used).max(axis=0)
     sizes = sizes[sizes > 0]
     problem = Problem(
-        lambda first, count: (z[:, first : first + count], z_test[:, first : first + count]),
+        lambda first, count: (z[:, first : first + count].T, z_test[:, first : first + count].T),
         targets,
         asked,
         as_real("ridge", ridge),
@@ -282,7 +282,7 @@ def _path(problem: Problem, keep_predictions: bool, progress: Progress | None) -
     collected: list[dict[str, Any]] = []
     if largest_penalty > 0 and (problem.per_width or len(wanted) == 1):
         # Nothing is nested, or nothing is shared: a factorisation for each width.
-        z, z_test = problem.features(0, total)
+        z, z_test = (part.T.copy() for part in problem.features(0, total))
         for done, width in enumerate(wanted, start=1):
             p = max(problem.penalty(int(width)), float(np.finfo(np.float64).tiny))
             collected.append(

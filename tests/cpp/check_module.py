@@ -11,9 +11,9 @@ def main(library):
     core = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(core)
 
-    y, features = np.array([[1.0, 3.0]]), np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
+    y, features = np.array([[1.0, 3.0]]), np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
     path = core.WidthPath(y, np.array([[0.0]]), 3, 0.0, 1e-13, True)
-    rows = path.append(features, np.ones((1, 3)), predictions=True)
+    rows = path.append(features, np.ones((3, 1)), predictions=True)
     np.testing.assert_allclose(rows["predictions"][:, 0, 0], [1, 1, 19 / 9])
     print("1 passed, 0 failed")
 

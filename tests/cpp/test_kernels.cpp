@@ -54,7 +54,7 @@ void test_features() {
     check(w2[0] == W[4 * d] && w2[2] == W[4 * d + 2], "a feature does not depend on where the draw starts");
     for (Index i = 0; i < d * n; ++i) X[i] = std::sin(1.0 + static_cast<double>(i));
     features<double>(Activation::relu, Matrix<double>(X.data(), d, n), Matrix<double>(W.data(), d, width), nullptr,
-                     Matrix<double>(Z.data(), width, n), 2);
+                     Matrix<double>(Z.data(), width, n), Layout::feature_a_row, 2);
     double error = 0;
     for (Index j = 0; j < n; ++j)
         for (Index i = 0; i < width; ++i) {
@@ -68,12 +68,12 @@ void test_features() {
 #ifdef PYPHENOM_SYSTEM_BLAS
 // n = 2 samples, features (1, 0), (1, 1), (0, 2): hand-computed minimum-norm fits of y = (1, 3), test row (1, 1, 1).
 void test_path() {
-    const double y[] = {1, 3}, y_test[] = {0}, Z[] = {1, 1, 0, 0, 1, 2}, Z_test[] = {1, 1, 1};
+    const double y[] = {1, 3}, y_test[] = {0}, Z[] = {1, 0, 1, 1, 0, 2}, Z_test[] = {1, 1, 1};
     double out[4][3], df[3], condition[3], rank[3], predictions[3];
     const auto row = [&](int k) { return Matrix<double>(out[k], 1, 3); };
     const PathRows rows{row(0), row(1), row(2), row(3), df, condition, rank, predictions};
     WidthPath path(Matrix<const double>(y, 2, 1), Matrix<const double>(y_test, 1, 1), 3, 0.0, 1e-13, true);
-    path.append(Matrix<const double>(Z, 3, 2), Matrix<const double>(Z_test, 3, 1), rows);
+    path.append(Matrix<const double>(Z, 2, 3), Matrix<const double>(Z_test, 1, 3), rows);
     check(std::fabs(out[0][0] - 4.5) < 1e-12 && std::fabs(out[0][1]) < 1e-12, "training errors by hand");
     check(std::fabs(predictions[0] - 1) < 1e-12 && std::fabs(predictions[1] - 1) < 1e-12, "predictions by hand");
     // K = [[2, 1], [1, 5]], alpha = (2, 5) / 9, a = (2, 7, 10) / 9

@@ -71,6 +71,41 @@ def test_every_stage_at_a_size_that_enters_the_last(ridge):
     assert path.leave_one_out_error[widths.index(300)] == pytest.approx(np.mean(np.square(left_out)), rel=1e-7)
 
 
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+@pytest.mark.parametrize("m", [1, 60, 300])
+@pytest.mark.parametrize("N", [80, 104, 140, 400])
+def test_products_that_wait_at_both_ends_of_the_last_stage(N, m, ridge):
+    # n = 80: the last stage holds its updates back up to width 40 and over the last (n + 2 m) / 4 widths.
+    Z, y, Z_test = gaussian(80, N, m, seed=N + m)
+    path = nested_path(Z, y, Z_test, np.zeros(m), range(1, N + 1), ridge=ridge, predictions=True)
+    well = path.condition < 1e4  # the truth itself has its errors next to the threshold
+    assert well.sum() >= 0.7 * N
+    assert relative_errors(Z, y, Z_test, path, penalty=80 * ridge)[well].max() < 1e-9
+    loo = [leave_one_out(Z[:, :N_], y, 80 * ridge) for N_ in (1, 39, N)]
+    np.testing.assert_allclose(path.leave_one_out_error[[0, 38, N - 1]], loo, rtol=1e-8 if N > 80 else 1e-5)
+
+
+def leave_one_out(Z, y, penalty):
+    """Return the mean squared residual of each sample under the fit to all others."""
+    n, N = Z.shape
+    A, b = np.vstack([Z, np.sqrt(penalty) * np.eye(N)]), np.concatenate([y, np.zeros(N)])
+    residuals = []
+    for i in range(n):
+        others = np.arange(n + N) != i
+        residuals.append(y[i] - Z[i] @ np.linalg.lstsq(A[others], b[others], rcond=None)[0])
+    return np.mean(np.square(residuals))
+
+
+@pytest.mark.parametrize("width", [3, 64, 100])
+def test_columns_of_one_panel_that_are_nearly_dependent(width):
+    # The Gram matrix of such columns has no Cholesky factor in float64; reflections take over.
+    Z, _, Z_test = gaussian(120, width, 5, seed=width)
+    Z[:, 2] = Z[:, 0] + Z[:, 1] + 1e-6 * Z[:, 2]
+    path = nested_path(Z, Z @ np.ones(width), Z_test, np.zeros(5), range(1, width + 1), predictions=True)
+    assert (path.rank == path.widths).all()
+    np.testing.assert_allclose(path.predictions[-1], Z_test @ np.ones(width), rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("d", [1e-4, 1e-6, 3e-6, 1e-9])
 def test_leave_one_out_of_a_nearly_pinned_sample(d):
     # One feature, samples 1 and d: without the first, y = 1 at d asks for the coefficient 1/d.
