@@ -1,6 +1,25 @@
 """Analytic models: pure functions of their parameters, float64, no randomness."""
 
-from . import eigenframework, expected_kernels, random_features, ridge_regression
+from . import (
+    eigenframework,
+    expected_kernels,
+    fixed_design,
+    gradient_flow,
+    hidden_features,
+    random_features,
+    ridge_regression,
+    scaling_laws,
+)
 from .risk import Risk
 
-__all__ = ["Risk", "eigenframework", "expected_kernels", "random_features", "ridge_regression"]
+__all__ = [
+    "Risk",
+    "eigenframework",
+    "expected_kernels",
+    "fixed_design",
+    "gradient_flow",
+    "hidden_features",
+    "random_features",
+    "ridge_regression",
+    "scaling_laws",
+]

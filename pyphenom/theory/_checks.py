@@ -84,6 +84,12 @@ def broadcast(**parameters: Array) -> tuple[int, ...]:
         ) from None
 
 
+def times(gain: Array, power: Array) -> Array:
+    """Multiply, where no power stays none even at an infinite gain."""
+    with np.errstate(invalid="ignore"):
+        return np.where(power > 0, gain * power, 0.0)
+
+
 def unwrap(array: Any, shape: tuple[int, ...] | None = None) -> Values:
     """Return a float for a 0-d array, else a contiguous array of the given shape."""
     result: Array = np.asarray(array, dtype=np.float64)

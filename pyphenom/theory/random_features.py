@@ -14,16 +14,18 @@ and needs no special case for :math:`\mu_1 = 0`, :math:`\mu_\star = 0`, or :math
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from . import _checks
 from ._checks import Values
 from .activations import ActivationConstants, activation_constants
-from .eigenframework import EigenRisk, random_feature_regression
+from .eigenframework import EigenRisk, VarianceDecomposition, random_feature_regression
+from .eigenframework import variance_decomposition as eigen_decomposition
 from .risk import Risk
 
-__all__ = ["ActivationConstants", "activation_constants", "risk", "training_error"]
+__all__ = ["ActivationConstants", "activation_constants", "risk", "training_error", "variance_decomposition"]
 
 
 def risk(
@@ -123,6 +125,54 @@ def training_error(
     return _regression(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance).train_error
 
 
+def variance_decomposition(
+    psi1: ArrayLike,
+    psi2: ArrayLike,
+    ridge: ArrayLike,
+    activation: str | Callable[[float], float] | ActivationConstants = "relu",
+    linear_signal: ArrayLike = 1.0,
+    nonlinear_signal: ArrayLike = 0.0,
+    noise_variance: ArrayLike = 0.0,
+) -> VarianceDecomposition:
+    r"""Split `risk` over the random features (initialisation), the training inputs (sample) and the label noise.
+
+    Without a ridge the two terms in which initialisation and sample interact diverge at psi1 = psi2, and no other:
+    an average over initialisations, or over training sets, has no peak (`VarianceDecomposition.averaged`).
+
+    Parameters
+    ----------
+    psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance
+        As in `risk`.
+
+    Returns
+    -------
+    VarianceDecomposition
+        Its `total` is the total of `risk`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `risk`.
+
+    References
+    ----------
+    Adlam and Pennington 2020; d'Ascoli, Refinetti, Biroli, Krzakala 2020 for a split in the order noise,
+    initialisation, sampling: their noise is ``sample_label + initialisation_sample_label``, their initialisation
+    ``initialisation + initialisation_sample``.
+
+    Examples
+    --------
+    >>> split = variance_decomposition(4.0, 3.0, 0.01, noise_variance=0.25)
+    >>> round(split.bias, 8), round(split.initialisation, 8), round(split.sample, 8)
+    (0.04715984, 0.07427822, 0.01210688)
+    >>> round(split.initialisation_sample, 8), round(split.sample_label, 8)
+    (0.07576451, 0.06418001)
+    """
+    return eigen_decomposition(
+        **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
+    )
+
+
 def _regression(
     psi1: ArrayLike,
     psi2: ArrayLike,
@@ -132,6 +182,21 @@ def _regression(
     nonlinear_signal: ArrayLike,
     noise_variance: ArrayLike,
 ) -> EigenRisk:
+    return random_feature_regression(
+        **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
+    )
+
+
+def _framework(
+    psi1: ArrayLike,
+    psi2: ArrayLike,
+    ridge: ArrayLike,
+    activation: str | Callable[[float], float] | ActivationConstants,
+    linear_signal: ArrayLike,
+    nonlinear_signal: ArrayLike,
+    noise_variance: ArrayLike,
+) -> dict[str, Any]:
+    """Return the parameters in the terms of `eigenframework`, all counts per input dimension."""
     features, samples = _checks.positive("psi1", psi1), _checks.positive("psi2", psi2)
     ridge = _checks.nonnegative("ridge", ridge, infinite=True)
     signal = _checks.nonnegative("linear_signal", linear_signal)
@@ -144,13 +209,13 @@ def _regression(
     # Quadrature leaves about 1e-15 of a constant function.
     if not constants.linear**2 + constants.nonlinear**2 > 1e-24 * constants.mean**2:
         raise ValueError(f"activation: got {constants}, expected a function that is not constant")
-    return random_feature_regression(
-        eigenvalues=[constants.linear**2],
-        target_power=signal[..., None],
-        n=samples,
-        width=features,
-        penalty=samples * ridge,
-        noise_variance=noise,
-        tail_eigenvalue=constants.nonlinear**2,
-        tail_power=rest,
-    )
+    return {
+        "eigenvalues": [constants.linear**2],
+        "target_power": signal[..., None],
+        "n": samples,
+        "width": features,
+        "penalty": samples * ridge,
+        "noise_variance": noise,
+        "tail_eigenvalue": constants.nonlinear**2,
+        "tail_power": rest,
+    }

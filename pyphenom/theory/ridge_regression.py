@@ -74,7 +74,9 @@ def isotropic_risk(
     gamma, ridge, signal, noise, shape = _isotropic(aspect_ratio, ridge, signal_power, noise_variance)
     bias, gain, _ = _marchenko_pastur(gamma, ridge)
     return Risk(
-        _checks.unwrap(signal * bias, shape), _checks.unwrap(_times(gain, noise), shape), _checks.unwrap(0.0, shape)
+        _checks.unwrap(signal * bias, shape),
+        _checks.unwrap(_checks.times(gain, noise), shape),
+        _checks.unwrap(0.0, shape),
     )
 
 
@@ -353,8 +355,10 @@ def finite_sample_risk(
     shape = _checks.broadcast(n=samples, width=width, inside_power=inside, outside_power=outside, noise_variance=noise)
     gap = np.abs(samples - width) - 1.0
     gain = np.where(gap > 0, np.minimum(samples, width) / np.where(gap > 0, gap, 1.0), np.inf)
-    bias = inside * np.maximum(1.0 - samples / width, 0.0) + outside + _times(gain, outside)
-    return Risk(_checks.unwrap(bias, shape), _checks.unwrap(_times(gain, noise), shape), _checks.unwrap(0.0, shape))
+    bias = inside * np.maximum(1.0 - samples / width, 0.0) + outside + _checks.times(gain, outside)
+    return Risk(
+        _checks.unwrap(bias, shape), _checks.unwrap(_checks.times(gain, noise), shape), _checks.unwrap(0.0, shape)
+    )
 
 
 def _regression(
@@ -394,12 +398,6 @@ def _marchenko_pastur(gamma: Array, ridge: Array) -> tuple[Array, Array, Array]:
         gain = np.where(t > 0, gamma * ((q + t) / q) / (q + s), np.where(q > 0, (u / q) / w, np.inf))
         unused = np.where(t > 0, (q + t) / 2.0, np.where(q > 0, 2.0 * ridge / w, 0.0))
     return np.where(unlearned, 1.0, bias), np.where(unlearned, 0.0, gain), np.where(unlearned, 1.0, unused)
-
-
-def _times(gain: Array, power: Array) -> Array:
-    """Multiply, where no power stays none even at an infinite gain."""
-    with np.errstate(invalid="ignore"):
-        return np.where(power > 0, gain * power, 0.0)
 
 
 def _count(name: str, value: ArrayLike) -> Array:

@@ -282,3 +282,117 @@ def test_grid_broadcasts():
 def test_wrong_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+# -- variance decomposition -------------------------------------------------------------------------------------------
+
+TERMS = ("bias", "initialisation", "sample", "initialisation_sample", "sample_label", "initialisation_sample_label")
+
+
+def terms(split):
+    return np.array([getattr(split, name) for name in TERMS])
+
+
+def test_decomposition_check_values():
+    split = rf.variance_decomposition(4, 3, [1e-2, 1e-4], noise_variance=0.25)
+    expected = [
+        [0.04715984, 0.07427822, 0.01210688, 0.07576451, 0.06418001, 0.11671752],
+        [0.02142603, 0.08571387, 0.00687377, 0.32512854, 0.08020350, 0.69448993],
+    ]
+    np.testing.assert_allclose(terms(split).T, expected, rtol=1e-6)
+
+
+@given(
+    PSI, PSI, st.floats(0, 10), st.floats(0, 2), st.floats(0, 2), st.sampled_from(["relu", "erf", "abs", "identity"])
+)
+def test_terms_are_positive_and_sum_to_the_risk(psi1, psi2, ridge, rest, noise, activation):
+    split = rf.variance_decomposition(psi1, psi2, ridge, activation, 1.0, rest, noise)
+    known = rf.risk(psi1, psi2, ridge, activation, 1.0, rest, noise)
+    assert (terms(split) >= 0).all()
+    assert split.total == pytest.approx(known.total, rel=1e-9)
+    assert split.sample_label + split.initialisation_sample_label == pytest.approx(known.variance, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("epsilon", [1e-1, 1e-3, 1e-6])
+def test_divergence_at_the_threshold(epsilon):
+    psi2, noise = 3.0, 0.7
+    above = rf.variance_decomposition(psi2 * (1 + epsilon), psi2, 0.0, noise_variance=noise)
+    below = rf.variance_decomposition(psi2 / (1 + epsilon), psi2, 0.0, noise_variance=noise)
+    assert above.initialisation_sample_label * epsilon == pytest.approx(noise, rel=1e-7)
+    assert (below.initialisation_sample_label + below.sample_label) * epsilon == pytest.approx(noise, rel=1e-7)
+    at = rf.variance_decomposition(psi2, psi2, 0.0, noise_variance=noise)
+    assert [name for name in TERMS if np.isinf(getattr(at, name))] == [TERMS[3], TERMS[5]]
+
+
+def test_kernel_terms_do_not_depend_on_the_width_above_the_threshold():
+    split = rf.variance_decomposition([3.1, 5.0, 50.0], 3.0, 0.0, noise_variance=0.3)
+    for name in ("bias", "sample", "sample_label"):
+        np.testing.assert_allclose(getattr(split, name), getattr(split, name)[0], rtol=1e-9)
+
+
+@given(PSI, PSI, st.floats(1e-4, 10))
+def test_infinite_ensemble_is_kernel_ridge_of_a_larger_penalty(psi1, psi2, ridge):
+    from pyphenom.theory import eigenframework
+
+    split = rf.variance_decomposition(psi1, psi2, ridge, noise_variance=0.4)
+    c = rf.activation_constants("relu")
+    law = {"eigenvalues": [c.linear**2], "target_power": [1.0], "n": psi2, "tail_eigenvalue": c.nonlinear**2}
+    found = eigenframework.random_feature_regression(**law, width=psi1, penalty=psi2 * ridge)
+    penalty = found.effective_ridge * (psi2 - found.degrees_of_freedom)
+    kernel = eigenframework.kernel_regression(**law, penalty=penalty, noise_variance=0.4)
+    assert split.averaged(initialisations=np.inf) == pytest.approx(kernel.test_error, rel=1e-7)
+    assert split.averaged(samples=np.inf) == pytest.approx(split.bias + split.initialisation, rel=1e-12)
+
+
+def test_averages_interpolate():
+    split = rf.variance_decomposition([2.0, 3.0, 5.0], 3.0, 0.0, noise_variance=0.3)
+    totals = [split.averaged(initialisations=k)[[0, 2]].sum() for k in (1, 2, 10, np.inf)]
+    assert totals == sorted(totals, reverse=True)
+    assert np.isfinite(split.averaged(initialisations=np.inf)).all()
+    assert np.isinf(split.total[1])
+    with pytest.raises(ValueError, match="initialisations"):
+        split.averaged(initialisations=0)
+
+
+def test_decomposition_is_measured():
+    # Three crossed factors: two initialisations, two training sets, and the noise by its sign, many times over.
+    rng = np.random.default_rng(0)
+    d, psi1, psi2, ridge, noise, repetitions = 60, 2.0, 3.0, 0.02, 0.25, 150
+    n, width, m = int(psi2 * d), int(psi1 * d), 300
+    sphere = lambda *shape: (lambda g: g * np.sqrt(d) / np.linalg.norm(g, axis=1, keepdims=True))(  # noqa: E731
+        rng.standard_normal(shape)
+    )
+    found = np.empty((repetitions, 6))
+    for row in found:
+        beta = sphere(1, d)[0] / np.sqrt(d)
+        tests, inits, inputs = sphere(m, d), [sphere(width, d) for _ in "ab"], [sphere(n, d) for _ in "ab"]
+        labels = [np.sqrt(noise) * rng.standard_normal(n) for _ in "ab"]
+        clean, noisy = np.empty((2, 2, m)), np.empty((2, 2, m))
+        for p, W in enumerate(inits):
+            for x, X in enumerate(inputs):
+                Z, Zt = np.maximum(X @ W.T / np.sqrt(d), 0), np.maximum(tests @ W.T / np.sqrt(d), 0)
+                rows = np.vstack([Z, np.sqrt(n * width * ridge / d) * np.eye(width)])
+                y = np.zeros((n + width, 2))
+                y[:n, 0], y[:n, 1] = X @ beta, labels[x]
+                clean[p, x], noisy[p, x] = (Zt @ np.linalg.lstsq(rows, y)[0]).T
+        miss = clean - tests @ beta
+        both = np.mean(miss**2)
+        same_p, same_x = np.mean(miss[:, 0] * miss[:, 1]), np.mean(miss[0] * miss[1])
+        none = np.mean(miss[0, 0] * miss[1, 1] + miss[0, 1] * miss[1, 0]) / 2
+        common = np.mean(noisy[0] * noisy[1])
+        row[:] = none, same_p - none, same_x - none, both - same_p - same_x + none, common, np.mean(noisy**2) - common
+    theory = terms(rf.variance_decomposition(psi1, psi2, ridge, noise_variance=noise))
+    error = found.std(axis=0) / np.sqrt(repetitions)
+    # six comparisons at four standard errors: fails by chance once in 2,000
+    assert (np.abs(found.mean(axis=0) - theory) < 4 * error + 3 / d * theory + 1e-3).all(), (
+        found.mean(0),
+        theory,
+        error,
+    )
+
+
+def test_triple_descent():
+    # A linear peak at n = d and a nonlinear one at n = N.
+    weakly_nonlinear = rf.ActivationConstants(0.0, 1.0, 0.2)
+    found = rf.risk(10.0, [0.6, 1, 3, 10, 30], 1e-6, weakly_nonlinear, 1.0, 0.0, 1.0).total
+    np.testing.assert_allclose(found, [1.5243642, 2.2680340, 0.9090230, 33.033471, 0.50612573], rtol=1e-6)
