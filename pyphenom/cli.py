@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -73,7 +74,7 @@ def list_studies() -> None:
             studies[name] = load(name)
         except BrokenStudy as error:
             studies[name] = error
-    Console().print(study_table(studies))
+    _console().print(study_table(studies))
 
 
 @app.command()
@@ -169,10 +170,15 @@ def _print_json(results: Sequence[StudyResult], errors: Sequence[str]) -> None:
     print(json.dumps(everything, indent=2, allow_nan=False))
 
 
+def _console() -> Console:
+    """Return the console for tables; a file or a pipe has no width, so rows get the room that they need."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
 def _print_table(results: Sequence[StudyResult]) -> None:
     from pyphenom.report.tables import remarks, verdict_table
 
-    console = Console()
+    console = _console()
     console.print(verdict_table(results))
     for line in remarks(results):
         console.print(line, markup=False)

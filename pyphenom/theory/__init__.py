@@ -9,6 +9,7 @@ from . import (
     random_features,
     ridge_regression,
     scaling_laws,
+    sphere,
 )
 from .risk import Risk
 
@@ -22,4 +23,5 @@ __all__ = [
     "random_features",
     "ridge_regression",
     "scaling_laws",
+    "sphere",
 ]
