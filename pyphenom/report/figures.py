@@ -13,7 +13,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from pyphenom.studies import Figure, Select
@@ -172,9 +172,10 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
                 theory(axes, curve.index, curve["value"], curve["band"], label, colour)
             if len(measured):
                 measurement(axes, measured, figure.x, label, colour, infinite)
-        if figure.x_scale == "log":  # 50, 100, 200, ... are easier to read than powers of ten
+        low, high = axes.get_xlim()
+        if figure.x_scale == "log" and high < 1000 * low:  # 50, 100, 200, ... are easier to read than powers of ten
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         if len(axes.get_legend_handles_labels()[1]) > 4:  # too tall to leave the curves in sight
             canvas.legend(loc="outside lower center", ncols=2)

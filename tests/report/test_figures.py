@@ -119,3 +119,16 @@ def test_the_parts_draw_on_any_axes():
     divergence(axes, 5.0)
     np.testing.assert_allclose(axes.get_lines()[0].get_xdata(), [1, 2, 3])
     assert axes.get_legend_handles_labels()[1] == ["square theory", "theory diverges"]
+
+
+@pytest.mark.parametrize(("last", "expected"), [(20.0, {"0.2", "0.5", "1", "2", "5", "10"}), (1e4, set())])
+def test_ticks_of_a_logarithmic_axis_are_readable(last, expected):
+    # 1-2-5 over two decades, and below one without rounding to 0; powers of ten where they would overlap
+    x = np.geomspace(0.1, last, 5)
+    rows = pd.DataFrame({"arm": "a", "x": x, "quantity": "q", "value": 1.0, "band": 0.0, "origin": "predicted"})
+    canvas = draw(Figure("f", "", "q", "x", "", "", x_scale="log"), rows)
+    canvas.draw_without_rendering()
+    labels = [label.get_text() for label in canvas.axes[0].get_xticklabels()]
+    assert expected <= set(labels)
+    assert "0" not in labels
+    assert len(labels) < 12
