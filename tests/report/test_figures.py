@@ -128,7 +128,8 @@ def test_ticks_of_a_logarithmic_axis_are_readable(last, expected):
     rows = pd.DataFrame({"arm": "a", "x": x, "quantity": "q", "value": 1.0, "band": 0.0, "origin": "predicted"})
     canvas = draw(Figure("f", "", "q", "x", "", "", x_scale="log"), rows)
     canvas.draw_without_rendering()
-    labels = [label.get_text() for label in canvas.axes[0].get_xticklabels()]
+    low, high = canvas.axes[0].get_xlim()
+    labels = [label.get_text() for label in canvas.axes[0].get_xticklabels() if low <= label.get_position()[0] <= high]
     assert expected <= set(labels)
     assert "0" not in labels
-    assert len(labels) < 12
+    assert 4 < len(labels) < 10
