@@ -4,11 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 from pyphenom.random_features.features import features, weights
 from pyphenom.random_features.path import WidthPath, nested_path, width_path
+from pyphenom.random_features.streaming import StreamedPath, streamed_path
 
 if TYPE_CHECKING:
     from pyphenom.random_features.estimator import RandomFeatureRegressor
 
-__all__ = ["RandomFeatureRegressor", "WidthPath", "features", "nested_path", "weights", "width_path"]
+__all__ = [
+    "RandomFeatureRegressor",
+    "StreamedPath",
+    "WidthPath",
+    "features",
+    "nested_path",
+    "streamed_path",
+    "weights",
+    "width_path",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,7 +46,9 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield executor
     except BaseException:
-        far_end.close()
+        # The pool first drops what it has not begun: were it broken before, its thread would stumble over the futures
+        # that the run has cancelled, and print a traceback.
+        threading.Timer(0.2, far_end.close).start()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
