@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from . import _checks
 from ._checks import Values
 from .activations import ActivationConstants, activation_constants
-from .eigenframework import EigenRisk, VarianceDecomposition, random_feature_regression
+from .eigenframework import VarianceDecomposition, random_feature_regression
 from .eigenframework import variance_decomposition as eigen_decomposition
 from .risk import Risk
 
@@ -81,7 +81,9 @@ def risk(
     >>> risk(psi1=[1, 3, 6], psi2=3, ridge=0.0, noise_variance=0.25).total.round(6)
     array([0.796859,      inf, 0.503204])
     """
-    found = _regression(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
+    found = random_feature_regression(
+        **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
+    )
     return Risk(found.bias, found.variance, found.residual)
 
 
@@ -122,7 +124,9 @@ def training_error(
     >>> round(training_error(2.0, 3.0, 0.01, noise_variance=0.25), 8)
     0.18852768
     """
-    return _regression(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance).train_error
+    return random_feature_regression(
+        **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
+    ).train_error
 
 
 def variance_decomposition(
@@ -169,20 +173,6 @@ def variance_decomposition(
     (0.07576451, 0.06418001)
     """
     return eigen_decomposition(
-        **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
-    )
-
-
-def _regression(
-    psi1: ArrayLike,
-    psi2: ArrayLike,
-    ridge: ArrayLike,
-    activation: str | Callable[[float], float] | ActivationConstants,
-    linear_signal: ArrayLike,
-    nonlinear_signal: ArrayLike,
-    noise_variance: ArrayLike,
-) -> EigenRisk:
-    return random_feature_regression(
         **_framework(psi1, psi2, ridge, activation, linear_signal, nonlinear_signal, noise_variance)
     )
 
