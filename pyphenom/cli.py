@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -44,6 +44,7 @@ PresetOption = Annotated[
     PresetName, typer.Option("--preset", help="Seconds, about a minute per study, or the size of the paper.")
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes one per core.")]
+DaskOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to measure on.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of all random streams.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where results are written.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Measure again the cells that are already stored.")]
@@ -82,19 +83,21 @@ def run(
     name: Annotated[str, typer.Argument(help="As in the list.")],
     preset: PresetOption = PresetName.quick,
     jobs: JobsOption = 0,
+    dask: DaskOption = "",
     seed: SeedOption = 0,
     output: OutputOption = _OUTPUT,
     fresh: FreshOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run one study, and compare what it measures with what theory predicts."""
-    _run([name], preset, jobs, seed, output, fresh, as_json)
+    _run([name], preset, _executor(jobs, dask), seed, output, fresh, as_json)
 
 
 @app.command()
 def validate(
     preset: PresetOption = PresetName.quick,
     jobs: JobsOption = 0,
+    dask: DaskOption = "",
     seed: SeedOption = 0,
     output: OutputOption = _OUTPUT,
     fresh: FreshOption = False,
@@ -105,14 +108,20 @@ def validate(
 
     if not (names := available()):
         _stop("no study is installed", WRONG_USAGE)
-    _run(names, preset, jobs, seed, output, fresh, as_json)
+    _run(names, preset, _executor(jobs, dask), seed, output, fresh, as_json)
 
 
 def _run(
-    names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
+    names: Sequence[str],
+    preset: PresetName,
+    executor: AbstractContextManager[Executor | None],
+    seed: int,
+    output: Path,
+    fresh: bool,
+    as_json: bool,
 ) -> None:
     try:
-        complaints, as_expected = _judge(names, preset, jobs, seed, output, fresh, as_json)
+        complaints, as_expected = _judge(names, preset, executor, seed, output, fresh, as_json)
     except KeyboardInterrupt as interrupt:
         _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
     for complaint in complaints:
@@ -122,7 +131,13 @@ def _run(
 
 
 def _judge(
-    names: Sequence[str], preset: PresetName, jobs: int, seed: int, output: Path, fresh: bool, as_json: bool
+    names: Sequence[str],
+    preset: PresetName,
+    where: AbstractContextManager[Executor | None],
+    seed: int,
+    output: Path,
+    fresh: bool,
+    as_json: bool,
 ) -> tuple[list[str], bool]:
     """Return what went wrong, and whether all verdicts are as expected."""
     from pyphenom.report import save
@@ -137,7 +152,7 @@ def _judge(
             _stop(str(error), WRONG_USAGE)
         except BrokenStudy as error:
             complaints.append(str(error))
-    with _executor(jobs) as executor, _progress() as progress:
+    with where as executor, _progress() as progress:
         for study in studies:
             try:
                 comparisons.append(compare(measure(study, preset.value, executor, store, seed, progress, fresh)))
@@ -185,11 +200,19 @@ def _print_table(results: Sequence[StudyResult]) -> None:
 
 
 @contextmanager
-def _executor(jobs: int) -> Iterator[Executor | None]:
-    from pyphenom.studies.executors import cores, process_pool
+def _executor(jobs: int, dask: str) -> Iterator[Executor | None]:
+    from pyphenom.studies.executors import cores, dask_cluster, process_pool
 
+    if dask and jobs:
+        _stop("--jobs and --dask were both given; expected one of them", WRONG_USAGE)
     jobs = jobs or cores()
-    if jobs == 1:
+    if dask:
+        try:
+            with dask_cluster(dask) as executor:
+                yield executor
+        except (ConnectionError, ModuleNotFoundError) as error:
+            _stop(str(error), WRONG_USAGE)
+    elif jobs == 1:
         yield None
     else:
         with process_pool(jobs) as pool:

@@ -1,4 +1,4 @@
-"""A process pool whose workers leave the processor, the terminal and the machine as they should."""
+"""Where cells are measured: a process pool whose workers behave as they should, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Any
 
 
 @contextmanager
@@ -54,6 +55,45 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         executor.shutdown(wait=True, cancel_futures=True)
         far_end.close()
         lifeline.close()
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[Executor]:
+    """Yield an executor on a running Dask cluster, for the ``executor`` of :func:`~pyphenom.studies.run`.
+
+    The workers need this package, the same study, and the folder of the store under the same path; a worker that is
+    lost has its cells measured again by another. SLURM, Kubernetes and clouds come with the clusters of the Dask
+    project: start one there and give its scheduler's address.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``"tcp://127.0.0.1:8786"``.
+
+    Yields
+    ------
+    concurrent.futures.Executor
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without the extra ``pyphenom[distributed]``.
+    ConnectionError
+        If no scheduler answers at the address.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise ModuleNotFoundError(
+            "Dask is not installed; expected the extra: pip install 'pyphenom[distributed]'"
+        ) from None
+    connect: Any = distributed.Client
+    try:
+        client = connect(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"no Dask scheduler answers at {address!r}: {error}; start one, or check it") from None
+    with client:
+        yield client.get_executor(pure=False)
 
 
 def cores() -> int:
