@@ -1,11 +1,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "bindings/arrays.hpp"
 #include "bindings/bind.hpp"
+#include "core/buffer.hpp"
+#include "core/loops.hpp"
 #include "random_features/features.hpp"
 #include "random_features/ridge_fit.hpp"
 #include "random_features/width_path.hpp"
@@ -100,11 +103,26 @@ struct Block {
     }
 };
 
-// A path with the sizes that its blocks are checked against.
+// A path with the sizes that its blocks are checked against, and room for blocks that arrive one sample a row.
 struct BoundPath {
     Index targets, tests;
     WidthPath path;
+    Buffer train, test;
 };
+
+// The features of a block, one a column: the array's own memory if its rows are contiguous; copied into `room` if the
+// array is the transpose of such a one, as the columns of a user's matrix are.
+Matrix<const double> feature_columns(const Array<double>& array, const char* name, Buffer& room) {
+    const Index item = sizeof(double);
+    if (array.ndim() != 2 || array.strides(1) == item || array.strides(0) != item || array.shape(1) < 2 ||
+        array.strides(1) % item != 0 || array.strides(1) < array.shape(0) * item)
+        return transposed_view<const double>(array, name);
+    const Index features = array.shape(0), samples = array.shape(1);
+    room.resize(std::max<std::size_t>(room.size(), static_cast<std::size_t>(features * samples)));
+    const Matrix<double> copied(room.data(), samples, features);
+    transpose(Matrix<const double>(array.data(), features, samples, array.strides(1) / item), copied);
+    return copied;
+}
 
 }  // namespace
 
@@ -119,15 +137,15 @@ void bind_random_features(py::module_& module) {
                          bool even) {
                  const auto yv = transposed_view<const double>(y, "y");
                  const auto tv = transposed_view<const double>(y_test, "y_test");
-                 return BoundPath{yv.cols, tv.rows, WidthPath(yv, tv, max_width, penalty, tolerance, even)};
+                 return BoundPath{yv.cols, tv.rows, WidthPath(yv, tv, max_width, penalty, tolerance, even), {}, {}};
              }),
              py::arg("y").noconvert(), py::arg("y_test").noconvert(), py::arg("max_width"), py::arg("penalty"),
              py::arg("tolerance"), py::arg("even"), "y (targets, n), y_test (targets, m).")
         .def(
             "append",
             [](BoundPath& self, Array<double> Z, Array<double> Z_test, bool predictions) {
-                const auto z = transposed_view<const double>(Z, "Z");
-                const auto z_test = transposed_view<const double>(Z_test, "Z_test");
+                const auto z = feature_columns(Z, "Z", self.train);
+                const auto z_test = feature_columns(Z_test, "Z_test", self.test);
                 Block block(z.cols, self.targets, self.tests, predictions);
                 {
                     py::gil_scoped_release release;

@@ -141,14 +141,15 @@ void WidthPath::start_inverse_with_ridge() {
 void WidthPath::multiply_out() {
     const M K_inverse(R_.data(), n_, n_, capacity_);
     if (!multiplied_out_) {
-        zero(K_inverse);
+        for (Index j = 0; j < n_; ++j) std::fill_n(K_inverse.col(j), j, 0.0);
         for (Index i = 0; i < n_; ++i) K_inverse(i, i) = 1.0 / penalty_;
-        S_.assign(n_ * m_, 0.0);
-        multiplied_out_ = true;
+        S_.resize(n_ * m_);
     }
     const CM kU(kU_.data(), n_ + m_, pending_);
     blas::subtract_square(kU.top(n_), K_inverse);
-    blas::gemm('N', 'T', 1.0, kU.top(n_), kU.block(n_, 0, m_, pending_), 1.0, M(S_.data(), n_, m_));
+    const double kept = multiplied_out_ ? 1.0 : 0.0;
+    blas::gemm('N', 'T', 1.0, kU.top(n_), kU.block(n_, 0, m_, pending_), kept, M(S_.data(), n_, m_));
+    multiplied_out_ = true;
     pending_ = 0;
 }
 

@@ -65,6 +65,7 @@ class Problem:
     scale: float  # of the features
     tolerance: float
     even: bool
+    finite: bool  # whether the features are known to be
 
     def penalty(self, width: int) -> float:
         """P_N in the units of the scaled features.
@@ -86,7 +87,7 @@ class Problem:
         return value
 
     def features(self, first: int, count: int) -> tuple[Float, Float]:
-        """Features of a block as the kernel takes them: one a row, contiguous, finite, float64, scaled.
+        """Features of a block as the kernel takes them: one a row, one axis contiguous, finite, float64, scaled.
 
         Raises
         ------
@@ -97,14 +98,19 @@ class Problem:
         for name, part in zip(("X", "X_test"), self.block(first, count), strict=True):
             if self.scale != 1.0:
                 part = part / self.scale
-            if part.dtype != np.float64 or part.strides[-1] != part.itemsize:
+            if part.dtype != np.float64 or part.itemsize not in part.strides:
                 part = np.ascontiguousarray(part, np.float64)
-            with np.errstate(over="ignore", invalid="ignore"):
-                suspicious = not np.isfinite(part.sum())
-            if suspicious and not np.isfinite(part).all():
-                raise ValueError(f"the features of `{name}` overflow; expected inputs of moderate size. Scale `{name}`")
+            if not self.finite:
+                _check_finite(name, part)
             parts.append(part)
         return parts[0], parts[1]
+
+
+def _check_finite(name: str, features: Float) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(features.sum())
+    if suspicious and not np.isfinite(features).all():
+        raise ValueError(f"the features of `{name}` overflow; expected inputs of moderate size. Scale `{name}`")
 
 
 def dependence_tolerance(n: int, dtype: np.dtype[Any]) -> float:

@@ -193,6 +193,7 @@ def width_path(
         scale=power_of_two_near(float(np.abs(block(0, min(int(asked.max()), 64))[0]).max())),
         tolerance=dependence_tolerance(x.shape[0], x.dtype),
         even=True,
+        finite=False,
     )
     return _path(problem, predictions, progress)
 
@@ -269,6 +270,7 @@ def nested_path(
         scale=power_of_two_near(float(sizes.max(initial=0.0))),
         tolerance=dependence_tolerance(z.shape[0], getattr(Z, "dtype", np.dtype(np.float64))),
         even=bool(sizes.size) and bool(sizes.max() <= 1e3 * np.median(sizes)),
+        finite=True,
     )
     return _path(problem, predictions, progress)
 
