@@ -321,8 +321,8 @@ def random_feature_regression(
     gap = (1.0 - at.n / at.population) * (a + point.spread_used) + a**2 / at.population
     q = point.squares + point.spread * share
     # q >= z^2/M by Cauchy-Schwarz; equality (a kernel proportional to the identity) may round below zero.
-    noise_gain = np.maximum(q - point.degrees**2 / at.population, 0.0) * at.noise
-    bias, variance = _ratio(at.n * amplitude, gap), _ratio(noise_gain, gap)
+    noise_gain = _ratio(np.maximum(q - point.degrees**2 / at.population, 0.0), gap)
+    bias, variance = _ratio(at.n * amplitude, gap), _checks.times(noise_gain, at.noise)
     # Zero-penalty interpolation fits exactly, also where the test error is infinite.
     with np.errstate(invalid="ignore"):
         train = np.where(a > 0, (a / at.n) ** 2 * (bias + variance + at.noise), 0.0)
@@ -400,7 +400,7 @@ def variance_decomposition(
         "initialisation": initialisation,
         "sample": _ratio(bias * q, kernel_gap),
         "initialisation_sample": _ratio(initialisation * (q + extra), gap) + _checks.times(interaction, bias),
-        "sample_label": _ratio(at.noise * q, kernel_gap),
+        "sample_label": _checks.times(_ratio(q, kernel_gap), at.noise),
         "initialisation_sample_label": _checks.times(interaction, at.noise),
         "residual": point.residual,
     }

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import integrate, special
 
@@ -305,6 +305,7 @@ def test_decomposition_check_values():
 @given(
     PSI, PSI, st.floats(0, 10), st.floats(0, 2), st.floats(0, 2), st.sampled_from(["relu", "erf", "abs", "identity"])
 )
+@example(0.5, 0.5, 0.0, 0.0, 5e-324, "relu")
 def test_terms_are_positive_and_sum_to_the_risk(psi1, psi2, ridge, rest, noise, activation):
     split = rf.variance_decomposition(psi1, psi2, ridge, activation, 1.0, rest, noise)
     known = rf.risk(psi1, psi2, ridge, activation, 1.0, rest, noise)
