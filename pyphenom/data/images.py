@@ -12,7 +12,7 @@ from pyphenom._arrays import Float, as_float
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images as rows.
+    """Images as rows: ``images[rows]`` takes some of them, by a slice, indices or a mask; ``len(images)`` counts them.
 
     Attributes
     ----------
@@ -20,10 +20,28 @@ class Images:
         One image a row.
     labels : array of int (n,)
         Class of each image.
+
+    Examples
+    --------
+    >>> images = digits()
+    >>> train, test = images[:1437], images[1437:]
+    >>> len(train), len(test), len(images[images.labels < 2])
+    (1437, 360, 360)
     """
 
     pixels: Float
     labels: Float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> Images:
+        labels = self.labels[rows]
+        if labels.ndim != 1:  # one index would give a row that is no longer one of several
+            raise TypeError(
+                f"`rows` is {rows!r}; expected a slice, indices or a mask. For one image take images.pixels[i]"
+            )
+        return Images(self.pixels[rows], labels)
 
     def one_hot(self) -> Float:
         """Return the centred class indicators (n, K): column k is 1 on class k, minus its mean."""

@@ -34,6 +34,20 @@ def test_images_are_frozen():
         digits().labels = np.zeros(1797)
 
 
+@pytest.mark.parametrize("rows", [slice(1, 3), [1, 2], np.array([False, True, True])])
+def test_rows_are_taken_with_their_labels(rows):
+    images = Images(np.arange(6.0).reshape(3, 2), np.array([7, 8, 9]))
+    assert len(images) == 3
+    assert images[rows].pixels.tolist() == [[2.0, 3.0], [4.0, 5.0]]
+    assert images[rows].labels.tolist() == [8, 9]
+
+
+@pytest.mark.parametrize("rows", [1, np.int64(-1), None])
+def test_a_single_row_is_no_set_of_images(rows):
+    with pytest.raises(TypeError, match=r"`rows` is .*expected a slice, indices or a mask"):
+        digits()[rows]
+
+
 def test_rows_are_centred_and_scaled():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30, 6)) + 100.0
