@@ -144,7 +144,7 @@ class Calls:
         np.float64(1.0),
         RuntimeError("x"),
     ],
-    ids=lambda wish: str(getattr(wish, "call", wish)),
+    ids=["function", "eval", "getattr", "load", "open_memmap", "class", "scalar", "exception"],
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_that_asks_for_more_is_refused_and_not_run(tmp_path, wish, protocol):

@@ -85,11 +85,12 @@ def test_the_best_classifier_of_a_mixture_errs_as_stated(strength):
 
 
 def test_a_mixture_is_its_labelled_mean_and_white_noise():
-    # Means within 5.5 / sqrt(n), second moments within 5.5 sqrt(2 / n), 3 + 6 of them, and the labels: below 1e-6.
+    # Means within 5.5 / sqrt(n), second moments within 5.5 sqrt(2 / n), 12 in all: below 1e-6.
     n, mean = 40_000, np.array([3.0, 0.0, -1.0])
     X, y = gaussian_mixture(n, mean, np.random.default_rng(3))
     assert set(y) == {-1.0, 1.0}
     assert abs(y.mean()) <= 5.5 / np.sqrt(n)
+    assert abs((y[1:] * y[:-1]).mean()) <= 5.5 / np.sqrt(n)  # neighbours are independent
     noise = X - y[:, None] * mean
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=5.5 / np.sqrt(n))
     np.testing.assert_allclose(noise.T @ noise / n, np.eye(3), atol=5.5 * np.sqrt(2 / n))
