@@ -69,7 +69,7 @@ def cifar_images(folder: Stored, part: str = "train", dtype: Any = np.float64) -
         if len(missing) < len(names):
             break
     else:
-        missing, expected = [], "; ".join(f"{v.title}: {', '.join(v.train + v.test)}" for v in _VERSIONS)
+        expected = "; ".join(f"{v.title}: {', '.join(v.train + v.test)}" for v in _VERSIONS)
         raise FileNotFoundError(f"`folder` is {root}, without the files of CIFAR. Expected: {expected}")
     if missing:
         raise FileNotFoundError(f"`folder` is {root}, without {', '.join(missing)}; expected all of {', '.join(names)}")
