@@ -10,13 +10,11 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from pyphenom.studies import Figure, Plan, StudyResult, Verdict
 from pyphenom.studies.planning import duration
@@ -106,16 +104,17 @@ def html(
     -------
     str
     """
-    folder = files("pyphenom.report")
+    folder = Path(__file__).parent
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
-        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        style=(folder / "report.css").read_text(encoding="utf-8"),
         studies=[_study(result) for result in results],
         incomplete=[_incomplete(plan, output) for plan in incomplete],
         problems=list(problems),
         as_expected=sum(result.as_expected for result in results),
         symbols=_SYMBOLS,
+        words=_words(results),
         written=written,
         version=results[0].versions["pyphenom"] if results else "",
         platform=f"{platform.platform()}, {platform.machine()}",
@@ -140,6 +139,11 @@ def command(plan: Plan, output: Path | None = None) -> str:
     words += ["--seed", str(plan.seed)] if plan.seed else []
     words += ["--output", str(output)] if output not in (None, Path("pyphenom-results")) else []
     return shlex.join(words)
+
+
+def _words(results: Sequence[StudyResult]) -> dict[str, int]:
+    found = [verdict.word for result in results for verdict in result.verdicts if verdict.role == "claim"]
+    return {word: found.count(word) for word in _SYMBOLS if word in found}
 
 
 def _study(result: StudyResult) -> dict[str, Any]:
@@ -200,7 +204,8 @@ def _figure(figure: Figure, result: StudyResult) -> dict[str, str]:
     except ValueError as error:
         return {"caption": figure.caption, "source": "", "text": str(error)}
     arms = f" Arms: {', '.join(figure.arms)}." if len(figure.arms) > 1 else ""
-    text = f"{figure.y_label} against {figure.x_label}: theory as lines, measured means as points with intervals.{arms}"
+    axes = f"{figure.y_label[:1].upper()}{figure.y_label[1:]} against {figure.x_label}"
+    text = f"{axes}: theory as lines, measured means as points with intervals.{arms}"
     source = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
     return {"caption": figure.caption, "source": source, "text": text}
 
