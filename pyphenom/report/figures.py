@@ -131,7 +131,15 @@ def measurement(
 
 
 def divergence(axes: Axes, x: float) -> None:
-    """Mark a place where the theory diverges; the legend says so once."""
+    """Mark a place where the theory diverges; the legend says so once.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    x : float
+        The place.
+    """
     known = "theory diverges" in axes.get_legend_handles_labels()[1]
     axes.axvline(x, color="0.4", linestyle="--", linewidth=1.0, label=None if known else "theory diverges")
 

@@ -117,7 +117,7 @@ def html(
         words=_words(results),
         written=written,
         version=results[0].versions["pyphenom"] if results else "",
-        platform=f"{platform.platform()}, {platform.machine()}",
+        platform=platform.platform(),
     )
 
 
@@ -203,7 +203,7 @@ def _figure(figure: Figure, result: StudyResult) -> dict[str, str]:
         image = rendered(draw(figure, result.rows), "svg")
     except ValueError as error:
         return {"caption": figure.caption, "source": "", "text": str(error)}
-    arms = f" Arms: {', '.join(figure.arms)}." if len(figure.arms) > 1 else ""
+    arms = f" Arms: {'; '.join(figure.arms)}." if len(figure.arms) > 1 else ""
     axes = f"{figure.y_label[:1].upper()}{figure.y_label[1:]} against {figure.x_label}"
     text = f"{axes}: theory as lines, measured means as points with intervals.{arms}"
     source = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"

@@ -95,6 +95,7 @@ def plan_table(plans: Sequence[Plan], jobs: int) -> Table:
     for plan in plans:
         wall = plan.seconds(jobs)
         time = "unknown" if wall is None else f"{duration(wall)} with {jobs} {'job' if jobs == 1 else 'jobs'}"
+        time = time if plan.missing else "nothing to measure"
         counts = (str(n) for n in (plan.cells, plan.stored, len(plan.missing)))
         head = Text(f"{plan.study.name} ({plan.preset}, seed {plan.seed})", style="bold")
         table.add_row(head, *counts, "", Text(time, style="bold"))
