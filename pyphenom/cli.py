@@ -1,12 +1,14 @@
-"""The command line: list the studies, run one, validate all of them."""
+"""The command line: list the studies, plan a run, run one, validate all of them, report what was found."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -19,7 +21,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from pyphenom.studies import StudyResult
+    from pyphenom.studies import Plan, Store, Study, StudyResult
     from pyphenom.studies.runner import Progress
 
 app = typer.Typer(
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class PresetName(str, Enum):
@@ -49,6 +51,10 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of all rand
 OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where results are written.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Measure again the cells that are already stored.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, and nothing else, on stdout.")]
+BudgetOption = Annotated[
+    float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no further cell after so many minutes.")
+]
+NamesArgument = Annotated[list[str] | None, typer.Argument(help="As in the list; all studies by default.")]
 
 _OUTPUT = Path("pyphenom-results")
 
@@ -67,7 +73,7 @@ def main(
 def list_studies() -> None:
     """List the installed studies."""
     from pyphenom.report.tables import study_table
-    from pyphenom.studies import BrokenStudy, Study, available, load
+    from pyphenom.studies import BrokenStudy, available, load
 
     studies: dict[str, Study | Exception] = {}
     for name in available():
@@ -79,6 +85,64 @@ def list_studies() -> None:
 
 
 @app.command()
+def plan(
+    names: NamesArgument = None,
+    preset: PresetOption = PresetName.quick,
+    jobs: JobsOption = 0,
+    seed: SeedOption = 0,
+    output: OutputOption = _OUTPUT,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure, and keep, one cell of each arm that was never timed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plans as JSON, and nothing else.")] = False,
+) -> None:
+    """Say what a run would measure, and how long that takes; nothing is measured unless --calibrate asks for it."""
+    from pyphenom.report.tables import plan_table
+    from pyphenom.studies import plan as planned
+    from pyphenom.studies.executors import cores
+
+    jobs, store = jobs or cores(), _store(output)
+    studies, complaints = _load(names or _installed())
+    try:
+        plans = [planned(study, preset.value, store, seed) for study in studies]
+        if calibrate:
+            complaints += _calibrate(plans, min(jobs, cores()), store)
+            plans = [planned(study, preset.value, store, seed) for study in studies]
+    except (ValueError, ImportError) as error:
+        _stop(str(error), NOT_AS_EXPECTED)
+    except KeyboardInterrupt as interrupt:
+        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+    if as_json:
+        print(json.dumps([found.to_dict(jobs) for found in plans], indent=2, allow_nan=False))
+    else:
+        console = _console()
+        console.print(plan_table(plans, jobs))
+        if any(found.untimed for found in plans):
+            console.print("unknown: no such cell was ever timed; --calibrate measures one of each arm, and keeps it")
+    for complaint in complaints:
+        _complain(complaint)
+    if complaints:
+        raise typer.Exit(NOT_AS_EXPECTED)
+
+
+def _calibrate(plans: Sequence[Plan], jobs: int, store: Store) -> list[str]:
+    """Measure one cell of each untimed arm where a run would measure it, and return what went wrong."""
+    from pyphenom.studies import WorkerLost, measure
+
+    complaints: list[str] = []
+    with _executor(jobs, "") as executor, _progress() as progress:
+        for found in plans:
+            if not found.untimed:
+                continue
+            try:
+                failures = measure(found.probes(), found.preset, executor, store, found.seed, progress).failures
+            except WorkerLost as error:
+                return [*complaints, str(error)]
+            complaints += [f"{found.study.name}, failed cell {failure}" for failure in failures]
+    return complaints
+
+
+@app.command()
 def run(
     name: Annotated[str, typer.Argument(help="As in the list.")],
     preset: PresetOption = PresetName.quick,
@@ -87,10 +151,11 @@ def run(
     seed: SeedOption = 0,
     output: OutputOption = _OUTPUT,
     fresh: FreshOption = False,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one study, and compare what it measures with what theory predicts."""
-    _run([name], preset, _executor(jobs, dask), seed, output, fresh, as_json)
+    _run(_Request([name], preset, seed, output, fresh, budget, as_json), _executor(jobs, dask))
 
 
 @app.command()
@@ -101,50 +166,114 @@ def validate(
     seed: SeedOption = 0,
     output: OutputOption = _OUTPUT,
     fresh: FreshOption = False,
+    budget: BudgetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run all studies, and decide all their claims as one family."""
-    from pyphenom.studies import available
-
-    if not (names := available()):
-        _stop("no study is installed", WRONG_USAGE)
-    _run(names, preset, _executor(jobs, dask), seed, output, fresh, as_json)
+    _run(_Request(_installed(), preset, seed, output, fresh, budget, as_json), _executor(jobs, dask))
 
 
-def _run(
-    names: Sequence[str],
-    preset: PresetName,
-    executor: AbstractContextManager[Executor | None],
-    seed: int,
-    output: Path,
-    fresh: bool,
-    as_json: bool,
+@app.command()
+def report(
+    names: NamesArgument = None,
+    preset: PresetOption = PresetName.quick,
+    seed: SeedOption = 0,
+    output: OutputOption = _OUTPUT,
+    as_json: JsonOption = False,
 ) -> None:
+    """Judge the studies whose cells are all stored, as one family, and write the report; nothing is measured."""
+    _run(_Request(names or _installed(), preset, seed, output, False, 0.0, as_json), nullcontext())
+
+
+@dataclass(frozen=True)
+class _Request:
+    names: Sequence[str]
+    preset: PresetName
+    seed: int
+    output: Path
+    fresh: bool
+    budget: float | None  # in minutes
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    results: Sequence[StudyResult]
+    incomplete: Sequence[Plan]
+    complaints: Sequence[str]
+
+
+def _run(request: _Request, where: AbstractContextManager[Executor | None]) -> None:
+    from pyphenom.report import command
+    from pyphenom.studies.planning import duration
+
+    if request.fresh and request.budget is not None:
+        _stop("--fresh and --budget were both given, which would begin anew each time; expected one", WRONG_USAGE)
     try:
-        complaints, as_expected = _judge(names, preset, executor, seed, output, fresh, as_json)
+        outcome = _judge(request, where)
     except KeyboardInterrupt as interrupt:
         _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
-    for complaint in complaints:
+    for complaint in outcome.complaints:
         _complain(complaint)
-    if complaints or not as_expected:
+    for left in outcome.incomplete:
+        seconds = left.seconds()
+        rest = "the rest takes an unknown time" if seconds is None else f"the rest is {duration(seconds)} of one worker"
+        counts = f"{left.stored} of {left.cells} cells are stored, {rest}"
+        _complain(f"{left.study.name} is not judged: {counts}; to go on: {command(left, request.output)}", "incomplete")
+    if outcome.complaints or not all(result.as_expected for result in outcome.results):
         raise typer.Exit(NOT_AS_EXPECTED)
+    if outcome.incomplete:
+        raise typer.Exit(INCOMPLETE)
 
 
-def _judge(
-    names: Sequence[str],
-    preset: PresetName,
-    where: AbstractContextManager[Executor | None],
-    seed: int,
-    output: Path,
-    fresh: bool,
-    as_json: bool,
-) -> tuple[list[str], bool]:
-    """Return what went wrong, and whether all verdicts are as expected."""
-    from pyphenom.report import save
-    from pyphenom.studies import BrokenStudy, Store, UnknownStudy, WorkerLost, compare, conclude, load, measure
+def _judge(request: _Request, where: AbstractContextManager[Executor | None]) -> _Outcome:
+    """Measure and judge the studies, print the verdicts, and write the files."""
+    from pyphenom.report import save, to_dict, write_report
+    from pyphenom.studies import BudgetSpent, WorkerLost, compare, conclude, measure
 
-    store = Store(Path(os.environ.get("PYPHENOM_STORE") or output / "cells"))
-    studies, complaints, comparisons = [], [], []
+    store, started = _store(request.output), time.monotonic()
+    studies, complaints = _load(request.names)
+    comparisons, incomplete = [], []
+    with where as executor, _progress() as progress:
+        for study in studies:
+            budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))
+            try:
+                found = measure(
+                    study, request.preset.value, executor, store, request.seed, progress, request.fresh, budget
+                )
+                comparisons.append(compare(found))
+            except BudgetSpent as spent:
+                incomplete.append(spent.plan)
+            except (ValueError, ImportError) as error:  # the other studies of the run are still judged
+                complaints.append(str(error))
+            except WorkerLost as error:  # and with it the pool
+                return _Outcome((), (), [*complaints, str(error)])
+    results = conclude(comparisons)
+    if request.as_json:
+        content = {"pyphenom": _version()} | to_dict(results, incomplete, complaints)
+        print(json.dumps(content, indent=2, allow_nan=False))
+    elif results:
+        _print_table(results)
+        if incomplete:
+            print(f"decided as one family: {', '.join(result.study.name for result in results)}")
+    for result in results:
+        try:
+            save(result, request.output)
+        except ValueError as error:  # a figure with nothing to draw is no reason to lose those of other studies
+            complaints.append(f"{result.study.name}: {error}")
+    if results:  # otherwise an earlier report says more
+        page = write_report(results, request.output, incomplete, complaints)
+        if not request.as_json:
+            print(f"rows, verdicts and figures are in {request.output}, the report is {page}")
+    return _Outcome(results, incomplete, complaints)
+
+
+def _load(names: Sequence[str]) -> tuple[list[Study], list[str]]:
+    """Return the studies of these names, and what is wrong with those that cannot be loaded."""
+    from pyphenom.studies import BrokenStudy, UnknownStudy, load
+
+    studies: list[Study] = []
+    complaints: list[str] = []
     for name in names:
         try:
             studies.append(load(name))
@@ -152,37 +281,21 @@ def _judge(
             _stop(str(error), WRONG_USAGE)
         except BrokenStudy as error:
             complaints.append(str(error))
-    with where as executor, _progress() as progress:
-        for study in studies:
-            try:
-                comparisons.append(compare(measure(study, preset.value, executor, store, seed, progress, fresh)))
-            except (ValueError, ImportError) as error:  # the other studies of the run are still judged
-                complaints.append(str(error))
-            except WorkerLost as error:  # and with it the pool
-                return [*complaints, str(error)], False
-    results = conclude(comparisons)
-    if as_json:
-        _print_json(results, complaints)
-    else:
-        _print_table(results)
-    for result in results:
-        try:
-            save(result, output)
-        except ValueError as error:  # a figure with nothing to draw is no reason to lose those of other studies
-            complaints.append(f"{result.study.name}: {error}")
-    if not as_json:
-        print(f"rows, verdicts and figures are in {output}")
-    return complaints, all(result.as_expected for result in results)
+    return studies, complaints
 
 
-def _print_json(results: Sequence[StudyResult], errors: Sequence[str]) -> None:
-    everything = {
-        "pyphenom": _version(),
-        "as_expected": not errors and all(result.as_expected for result in results),
-        "errors": list(errors),
-        "studies": [result.to_dict() for result in results],
-    }
-    print(json.dumps(everything, indent=2, allow_nan=False))
+def _installed() -> Sequence[str]:
+    from pyphenom.studies import available
+
+    if not (names := available()):
+        _stop("no study is installed", WRONG_USAGE)
+    return names
+
+
+def _store(output: Path) -> Store:
+    from pyphenom.studies import Store
+
+    return Store(Path(os.environ.get("PYPHENOM_STORE") or output / "cells"))
 
 
 def _console() -> Console:
@@ -245,8 +358,8 @@ def _version() -> str:
         return "not installed"
 
 
-def _complain(message: str) -> None:
-    Console(stderr=True).print(f"[red]error:[/red] {escape(message)}", highlight=False, soft_wrap=True)
+def _complain(message: str, kind: str = "error") -> None:
+    Console(stderr=True).print(f"[red]{kind}:[/red] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _stop(message: str, status: int) -> NoReturn:

@@ -185,7 +185,7 @@ def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
 
 # ---- documentation of public names ----------------------------------------------------------------------------------
 
-DOCUMENTED = ("theory", "random_features", "data", "studies")
+DOCUMENTED = ("theory", "random_features", "data", "studies", "report")
 
 
 def public():

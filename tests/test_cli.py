@@ -62,6 +62,7 @@ def test_a_run_prints_verdicts_and_writes_files(installed, place):
     assert "12/12" in result.stderr
     names = {"rows.csv", "verdicts.json", "mean.png"}
     assert {path.name for path in (place / "pyphenom-results" / "toy").iterdir()} == names
+    assert "The mean of a Gaussian" in (place / "pyphenom-results" / "report" / "index.html").read_text()
     assert len(Store(place / "pyphenom-results" / "cells")) == 12
 
 
@@ -93,6 +94,99 @@ def test_validate_decides_all_studies_as_one_family(installed):
     # The claim is the last that Holm looks at: alone it has one rival, with the twin three.
     assert both[0]["verdicts"][0]["level"] == pytest.approx(alone[0]["level"] / 2)
     assert both[0]["verdicts"][0]["interval"] == alone[0]["interval"]
+
+
+@pytest.fixture
+def clock(installed, monkeypatch):
+    """A clock for budgets that each measurement of a cell advances by one minute."""
+    now = [0.0]
+
+    def ticking(cell, streams):
+        now[0] += 60.0
+        return toy_study.measure(cell, streams)
+
+    for name in ("study", "twin"):
+        monkeypatch.setattr(toy_study, name, replace(getattr(toy_study, name), measure=ticking))
+    monkeypatch.setattr(time, "time", lambda: 1e9 + now[0])
+    monkeypatch.setattr(cli.time, "monotonic", lambda: now[0])
+    installed(toy="toy_study:study", twin="toy_study:twin")
+    return now
+
+
+def test_a_study_that_is_incomplete_is_not_judged(clock, place):
+    result = smoke("run", "toy", "--budget", "4.5")
+    assert (result.exit_code, "CONFIRMED" in result.stdout) == (3, False)
+    message = " ".join(result.stderr.split())
+    assert "toy is not judged: 5 of 12 cells are stored, the rest is" in message
+    assert "to go on: pyphenom run toy --preset smoke" in message
+    assert not (place / "pyphenom-results" / "report").exists()
+    assert len(Store(place / "pyphenom-results" / "cells")) == 5
+    assert smoke("run", "toy", "--budget", "7").exit_code == 0
+
+
+def test_the_others_of_a_budget_are_judged_as_a_family_of_their_own(clock, place):
+    alone = strict(smoke("run", "toy", "--json").stdout)["studies"][0]["verdicts"]
+    result = smoke("validate", "--json", "--budget", "3")
+    content = strict(result.stdout)
+    assert result.exit_code == 3
+    assert (content["as_expected"], content["family"], content["errors"]) == (False, ["toy"], [])
+    assert [(left["study"], left["stored"], left["cells"]) for left in content["incomplete"]] == [("twin", 3, 12)]
+    assert content["studies"][0]["verdicts"] == alone
+    text = smoke("validate", "--budget", "1").stdout
+    assert "decided as one family: toy" in text
+    assert "4 of 12" in (place / "pyphenom-results" / "report" / "index.html").read_text()
+    # The budget is that of the whole run: what the first study takes, the second lacks.
+    result = smoke("validate", "--budget", "13", "--seed", "1", "--json")
+    assert [left["stored"] for left in strict(result.stdout)["incomplete"]] == [1]
+
+
+def test_a_verdict_that_is_not_as_expected_outweighs_what_is_missing(clock, monkeypatch):
+    wrong = replace(toy_study.study.controls[0], id="false")
+    monkeypatch.setattr(toy_study, "study", replace(toy_study.study, claims=(wrong,), controls=(), guards=()))
+    assert smoke("validate", "--budget", "12").exit_code == 1
+
+
+def test_a_report_measures_nothing(installed, place, monkeypatch):
+    monkeypatch.setenv("TOY_LOG", str(place / "log"))
+    installed(toy="toy_study:study", twin="toy_study:twin")
+    nothing = smoke_report()
+    assert (nothing.exit_code, (place / "log").exists()) == (3, False)
+    ran = strict(smoke("run", "toy", "--json").stdout)["studies"][0]["verdicts"]
+    page = place / "pyphenom-results" / "report" / "index.html"
+    page.unlink()
+    result = smoke_report("--json")
+    content = strict(result.stdout)
+    assert (result.exit_code, page.exists(), len((place / "log").read_text().splitlines())) == (3, True, 12)
+    assert (content["studies"][0]["verdicts"], content["studies"][0]["replayed"]) == (ran, 12)
+    assert "pyphenom run twin --preset smoke" in page.read_text()
+    assert smoke_report("toy").exit_code == 0
+    assert "twin" not in page.read_text()
+    assert pyphenom("report", "tooy").exit_code == 2
+
+
+def smoke_report(*arguments):
+    return pyphenom("report", *arguments, "--preset", "smoke")
+
+
+def test_a_plan_counts_and_calibrates_when_asked(installed, place, monkeypatch):
+    monkeypatch.setenv("TOY_LOG", str(place / "log"))
+    result = smoke("plan", "toy")
+    assert (result.exit_code, (place / "log").exists()) == (0, False)
+    assert "--calibrate measures one of each arm" in result.stdout
+    (unknown,) = strict(smoke("plan", "--json").stdout)
+    assert (unknown["cells"], unknown["stored"], unknown["seconds"]) == (12, 0, None)
+    (known,) = strict(smoke("plan", "toy", "--calibrate", "--json").stdout)
+    assert (known["cells"], known["stored"], known["seconds"] > 0.0) == (12, 1, True)
+    smoke("plan", "toy", "--calibrate")
+    assert len((place / "log").read_text().splitlines()) == 1
+    smoke("run", "toy")
+    assert len((place / "log").read_text().splitlines()) == 12
+
+
+def test_a_calibration_that_fails_is_exit_status_1(installed, monkeypatch):
+    monkeypatch.setattr(toy_study, "study", replace(toy_study.study, measure=lambda cell, streams: 1 / 0))
+    result = smoke("plan", "toy", "--calibrate")
+    assert (result.exit_code, "ZeroDivisionError" in result.stderr) == (1, True)
 
 
 def test_what_is_not_as_expected_is_exit_status_1(installed, monkeypatch):
@@ -136,6 +230,9 @@ def test_a_figure_that_cannot_be_drawn_comes_after_the_verdicts(installed, monke
         (("run",), "Missing argument"),
         (("run", "toy", "--preset", "huge"), "huge"),
         (("run", "toy", "--jobs", "-1"), "jobs"),
+        (("run", "toy", "--budget", "-1"), "budget"),
+        (("run", "toy", "--budget", "1", "--fresh"), "--fresh and --budget"),
+        (("plan", "toi"), "did you mean toy?"),
         (("march",), "march"),
     ],
 )

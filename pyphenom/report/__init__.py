@@ -1,17 +1,23 @@
-"""Tables, figures and files for people and for programs, from the results of studies."""
+"""Tables, figures, files and pages for people and for programs, from the results of studies."""
 
 from .figures import divergence, draw, measurement, save_figure, style, theory
+from .html import command, html, to_dict, write_report
 from .save import save
-from .tables import study_table, verdict_table
+from .tables import plan_table, study_table, verdict_table
 
 __all__ = [
+    "command",
     "divergence",
     "draw",
+    "html",
     "measurement",
+    "plan_table",
     "save",
     "save_figure",
     "study_table",
     "style",
     "theory",
+    "to_dict",
     "verdict_table",
+    "write_report",
 ]

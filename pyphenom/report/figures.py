@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from numpy.typing import ArrayLike
 
 from pyphenom.studies import Figure, Select
 from pyphenom.studies.inference import critical, summarise
+
+from .files import write
 
 # Okabe and Ito's colours, told apart under every common form of colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -128,7 +131,15 @@ def measurement(
 
 
 def divergence(axes: Axes, x: float) -> None:
-    """Mark a place where the theory diverges; the legend says so once."""
+    """Mark a place where the theory diverges; the legend says so once.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where.
+    x : float
+        The place.
+    """
     known = "theory diverges" in axes.get_legend_handles_labels()[1]
     axes.axvline(x, color="0.4", linestyle="--", linewidth=1.0, label=None if known else "theory diverges")
 
@@ -192,7 +203,7 @@ def save_figure(canvas: Canvas, path: Path) -> None:
     canvas : matplotlib.figure.Figure
         With a label on every axis.
     path : Path
-        Its folder exists.
+        Its folder is made if it does not exist.
 
     Raises
     ------
@@ -202,7 +213,14 @@ def save_figure(canvas: Canvas, path: Path) -> None:
     for axes in canvas.axes:
         if not (axes.get_xlabel() and axes.get_ylabel()):
             raise ValueError(f"{path.name}: an axis has no label")
+    write(path, rendered(canvas, path.suffix[1:]))
+
+
+def rendered(canvas: Canvas, format: str) -> bytes:
+    """Return the content of a file in the format ``"png"``, ``"svg"`` or ``"pdf"``: of the same figure, the same."""
+    buffer = BytesIO()
     with style():
-        # No date inside: the same result writes the same file.
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-        canvas.savefig(path, metadata=metadata)
+        # No date inside.
+        metadata: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
+        canvas.savefig(buffer, format=format, metadata=metadata)
+    return buffer.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyphenom.studies import StudyResult
 
 from .figures import draw, save_figure
+from .files import write
 
 
 def save(result: StudyResult, output: Path) -> tuple[Path, ...]:
@@ -26,10 +27,9 @@ def save(result: StudyResult, output: Path) -> tuple[Path, ...]:
         The files written.
     """
     folder = output / result.study.name
-    folder.mkdir(parents=True, exist_ok=True)
     rows, verdicts = folder / "rows.csv", folder / "verdicts.json"
-    result.rows.to_csv(rows, index=False)
-    verdicts.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write(rows, result.rows.to_csv(index=False))
+    write(verdicts, json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
     figures = []
     if not result.rows.empty:
         for figure in result.study.figures:

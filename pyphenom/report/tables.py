@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from pyphenom.studies import PRESETS, Study, StudyResult, Verdict
+from pyphenom.studies import PRESETS, Plan, Study, StudyResult, Verdict
+from pyphenom.studies.planning import duration
 
 _COLOURS = {"CONFIRMED": "green", "REFUTED": "red", "INCONCLUSIVE": "yellow", "VOID": "magenta"}
 
@@ -74,37 +75,83 @@ def study_table(studies: Mapping[str, Study | Exception]) -> Table:
     return table
 
 
+def plan_table(plans: Sequence[Plan], jobs: int) -> Table:
+    """Return one row per arm: its cells, how many are stored, and the expected time of the others.
+
+    Parameters
+    ----------
+    plans : sequence of Plan
+        One for each study.
+    jobs : int
+        Workers that would measure.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    table = Table(title="Plan", header_style="bold")
+    for heading in ("arm", "cells", "stored", "to measure", "each", "measuring time"):
+        table.add_column(heading, justify="left" if heading == "arm" else "right", overflow="fold")
+    for plan in plans:
+        wall = plan.seconds(jobs)
+        time = "unknown" if wall is None else f"{duration(wall)} with {jobs} {'job' if jobs == 1 else 'jobs'}"
+        time = time if plan.missing else "nothing to measure"
+        counts = (str(n) for n in (plan.cells, plan.stored, len(plan.missing)))
+        head = Text(f"{plan.study.name} ({plan.preset}, seed {plan.seed})", style="bold")
+        table.add_row(head, *counts, "", Text(time, style="bold"))
+        for arm in plan.arms:
+            left = arm.cells - arm.stored
+            each = total = "unknown"
+            if arm.seconds is not None:
+                each, total = (f"{arm.seconds / left:.2g} s", duration(arm.seconds)) if left else ("", "")
+            table.add_row(Text(f"  {arm.arm}"), str(arm.cells), str(arm.stored), str(left), each, total)
+        table.add_section()
+    return table
+
+
 def _cells(verdict: Verdict) -> tuple[Text | str, ...]:
     name = Text(f"  {verdict.id}")
     if verdict.role != "claim":
         name.append(f" ({verdict.role})", style="dim")
-    if verdict.points > 1:
-        place = ", ".join(f"{column}={_number(value)}" for column, value in verdict.point.items())
-        z = "" if math.isnan(verdict.z) else f", z={_number(verdict.z)}"
-        name.append(f"\n  worst of {verdict.points}: {place}{z}", style="dim")
-    if math.isnan(verdict.measured):
-        effect: tuple[str, ...] = ("", "", "")
-    else:
-        low, high = verdict.interval
-        spread = f"({_number(low)}, {_number(high)})" if low < high else ""
-        effect = (_number(verdict.measured), spread, _predicted(verdict))
+    if where := worst(verdict):
+        name.append(f"\n  {where}", style="dim")
+    effect: tuple[str, ...] = ("", "", "")
+    if not math.isnan(verdict.measured):
+        effect = (number(verdict.measured), interval(verdict.interval), predicted(verdict))
     count = str(verdict.replicates or "")
     return (name, *effect, count, verdict.kind, _word(verdict.word), _expected(verdict))
 
 
-def _predicted(verdict: Verdict) -> str:
+def worst(verdict: Verdict) -> str:
+    """Return the point whose numbers are shown, if there were several to choose from; else nothing."""
+    if verdict.points < 2 or not verdict.point:
+        return ""
+    place = ", ".join(f"{column}={number(value)}" for column, value in verdict.point.items())
+    z = "" if math.isnan(verdict.z) else f", z={number(verdict.z)}"
+    return f"worst of {verdict.points}: {place}{z}"
+
+
+def interval(ends: tuple[float, float]) -> str:
+    """Return an interval; nothing if it has no width, as that of an identity."""
+    low, high = ends
+    return f"({number(low)}, {number(high)})" if low < high else ""
+
+
+def predicted(verdict: Verdict) -> str:
+    """Return where the relation wants the mean, with the band of the prediction."""
     low, high = verdict.allowed
-    band = f" ± {_number(verdict.band)}" if verdict.band > 0.0 else ""
+    band = f" ± {number(verdict.band)}" if verdict.band > 0.0 else ""
     if low == high:
-        return _number(low) + band
+        return number(low) + band
     if math.isinf(high):
-        return f"> {_number(low)}{band}"
+        return f"> {number(low)}{band}"
     if math.isinf(low):
-        return f"< {_number(high)}{band}"
-    return f"[{_number(low)}, {_number(high)}]{band}"
+        return f"< {number(high)}{band}"
+    return f"[{number(low)}, {number(high)}]{band}"
 
 
-def _number(value: object) -> str:
+def number(value: object) -> str:
+    """Return a number to four digits, and anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

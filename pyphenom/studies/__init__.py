@@ -34,18 +34,21 @@
 from .cell import Cell, Streams
 from .evidence import ClaimError
 from .executors import process_pool
+from .planning import ArmPlan, Plan, plan
 from .registry import BrokenStudy, UnknownStudy, available, load
 from .relations import Curve, Equal, Equivalent, Greater, Identity, Less, Relation, Within
 from .result import Failure, StudyResult
 from .rows import Select
-from .runner import Comparison, Measurement, WorkerLost, compare, conclude, measure, run
+from .runner import BudgetSpent, Comparison, Measurement, WorkerLost, compare, conclude, measure, run
 from .store import Store
 from .study import PRESETS, Claim, Figure, Guard, Preset, Study
 from .verdict import Verdict, Word
 
 __all__ = [
     "PRESETS",
+    "ArmPlan",
     "BrokenStudy",
+    "BudgetSpent",
     "Cell",
     "Claim",
     "ClaimError",
@@ -60,6 +63,7 @@ __all__ = [
     "Identity",
     "Less",
     "Measurement",
+    "Plan",
     "Preset",
     "Relation",
     "Select",
@@ -77,6 +81,7 @@ __all__ = [
     "conclude",
     "load",
     "measure",
+    "plan",
     "process_pool",
     "run",
 ]

@@ -88,8 +88,23 @@ class Evidence:
         return 1.0 if self.void else float(min(1.0, 2.0 * upper_tail(self.inside(), len(self.values)).max()))
 
 
+def violations(study: Study, measured: pd.DataFrame, failed_arms: dict[str, str]) -> dict[str, str]:
+    """Return where each guard of a study fails, in words; empty where it holds.
+
+    Raises
+    ------
+    ClaimError
+        If a guard cannot be evaluated.
+    """
+    return {guard.id: _violation(study, guard, measured, failed_arms) or "" for guard in study.guards}
+
+
 def gather(
-    study: Study, measured: pd.DataFrame, predicted: pd.DataFrame, failed_arms: dict[str, str]
+    study: Study,
+    measured: pd.DataFrame,
+    predicted: pd.DataFrame,
+    failed_arms: dict[str, str],
+    violations: dict[str, str],
 ) -> tuple[Evidence, ...]:
     """Evaluate every claim and control of a study.
 
@@ -101,6 +116,8 @@ def gather(
         Rows.
     failed_arms : dict
         Arms with a failed cell, and which.
+    violations : dict
+        What the function of this name returns.
 
     Returns
     -------
@@ -115,8 +132,7 @@ def gather(
     """
     roles: list[tuple[Claim, Role]] = [(claim, "claim" if claim.primary else "secondary") for claim in study.claims]
     roles += [(control, "control") for control in study.controls]
-    guards = [(guard, _violation(study, guard, measured, failed_arms)) for guard in study.guards]
-    broken = [(guard.claims, f"guard {guard.id}: {why}") for guard, why in guards if why]
+    broken = [(guard.claims, f"guard {guard.id}: {why}") for guard in study.guards if (why := violations[guard.id])]
     evidence = []
     for claim, role in roles:
         void = next((why for ids, why in broken if not ids or claim.id in ids), "")

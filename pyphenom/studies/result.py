@@ -48,6 +48,10 @@ class StudyResult:
         Wall time of this run; near 0 when every cell was replayed.
     versions : mapping
         Of the study, of its cells, and of the packages behind the numbers.
+    cells, replayed : int
+        All cells, and those that came from the store.
+    guards : mapping
+        Id of each guard to where it fails, in words; empty where it holds.
     """
 
     study: Study
@@ -58,6 +62,9 @@ class StudyResult:
     failures: tuple[Failure, ...]
     seconds: float
     versions: Mapping[str, str]
+    cells: int = 0
+    replayed: int = 0
+    guards: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Word:
@@ -79,7 +86,13 @@ class StudyResult:
             "verdict": self.verdict,
             "as_expected": self.as_expected,
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "guards": [
+                {"id": guard.id, "statement": guard.statement, "violation": self.guards.get(guard.id, "")}
+                for guard in self.study.guards
+            ],
             "failures": [{"cell": str(f.cell), "traceback": f.traceback} for f in self.failures],
+            "cells": self.cells,
+            "replayed": self.replayed,
             "seconds": finite(self.seconds),
             "versions": dict(self.versions),
         }

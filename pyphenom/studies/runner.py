@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TypeAlias
 
 import pandas as pd
 
-from .cell import Cell, Streams
-from .evidence import ClaimError, Evidence, gather, reason
+from .cell import Cell
+from .evidence import ClaimError, Evidence, gather, reason, violations
+from .planning import Plan, duration, keys, opened, plan
 from .registry import load
 from .result import Failure, StudyResult, versions
-from .rows import join, measured_rows, predicted_rows
-from .store import Store, fingerprint, key
+from .rows import join, predicted_rows
+from .store import Store
 from .study import Preset, Study
+from .task import Outcome, Task, measure_elsewhere
+from .timings import note
 from .verdict import judge
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -29,6 +29,20 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 class WorkerLost(RuntimeError):  # noqa: N818
     """A worker process ended in the middle of its cell, killed from outside or by a crash."""
+
+
+class BudgetSpent(RuntimeError):  # noqa: N818
+    """The time budget of a run was used up before all of its cells were begun.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is left.
+    """
+
+    def __init__(self, message: str, plan: Plan) -> None:
+        super().__init__(message)
+        self.plan = plan
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,8 @@ class Measurement:
         The cells that raised.
     seconds : float
         Wall time; near 0 when every cell was replayed.
+    replayed : int
+        Cells that came from the store.
     """
 
     study: Study
@@ -56,6 +72,7 @@ class Measurement:
     rows: pd.DataFrame
     failures: tuple[Failure, ...]
     seconds: float
+    replayed: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,11 +87,14 @@ class Comparison:
         What the theory says of it.
     evidence : tuple of Evidence
         On every claim and control, before the correction for their number.
+    guards : mapping
+        Id of each guard to where it fails, in words; empty where it holds.
     """
 
     measurement: Measurement
     predicted: pd.DataFrame
     evidence: tuple[Evidence, ...]
+    guards: Mapping[str, str]
 
 
 def run(
@@ -85,6 +105,7 @@ def run(
     seed: int = 0,
     progress: Progress | None = None,
     fresh: bool = False,
+    budget: float | None = None,
 ) -> StudyResult:
     """Measure a study, compare it with its theory, and decide its claims as one family.
 
@@ -107,6 +128,9 @@ def run(
         Called with the name of the study, the number of finished cells, and the number of all cells.
     fresh : bool, optional
         Measure every cell again, and replace what is stored.
+    budget : float, optional
+        Seconds after which no further cell is begun; those that are begun are finished, and kept. With 0 nothing is
+        measured, and a study whose cells are all stored is replayed.
 
     Returns
     -------
@@ -115,13 +139,17 @@ def run(
     Raises
     ------
     ValueError
-        If the preset is unknown, the study is not written as it should be, or a claim cannot be evaluated.
+        If the preset is unknown, the study is not written as it should be, a claim cannot be evaluated, or the budget
+        is negative or given together with ``fresh``.
+    BudgetSpent
+        If cells are missing when the budget is used up. The study is then not judged: its quick cells alone would be
+        a selection. Finished cells are kept.
     WorkerLost
         If a worker process was killed. Finished cells are kept.
     KeyboardInterrupt
         On Ctrl-C. The message says how many cells are kept.
     """
-    return conclude([compare(measure(study, preset, executor, store, seed, progress, fresh))])[0]
+    return conclude([compare(measure(study, preset, executor, store, seed, progress, fresh, budget))])[0]
 
 
 def measure(
@@ -132,12 +160,13 @@ def measure(
     seed: int = 0,
     progress: Progress | None = None,
     fresh: bool = False,
+    budget: float | None = None,
 ) -> Measurement:
     """Measure the cells of a study, or take them from the store: the first of the three steps of :func:`run`.
 
     Parameters
     ----------
-    study, preset, executor, store, seed, progress, fresh
+    study, preset, executor, store, seed, progress, fresh, budget
         As in :func:`run`.
 
     Returns
@@ -146,50 +175,58 @@ def measure(
 
     Raises
     ------
-    ValueError, WorkerLost, KeyboardInterrupt
+    ValueError, BudgetSpent, WorkerLost, KeyboardInterrupt
         As in :func:`run`.
     """
     started = time.perf_counter()
+    deadline = _deadline(budget, fresh)
     study = load(study) if isinstance(study, str) else study
     cells = study.work(preset)
-    store = Store.default() if store is None else store if isinstance(store, Store) else Store(Path(store))
-    store = Store(store.directory.absolute())  # a worker need not have our current directory
+    store = opened(store)
     store.clean()
-    code = fingerprint(study.depends_on)
-    keys = {cell: key(study.name, study.cell_version, code, cell, seed) for cell in cells}
-    stored = {} if fresh else {cell: store.get(keys[cell]) for cell in cells}
+    names = keys(study, cells, seed)
+    stored = {} if fresh else {cell: store.get(names[cell]) for cell in cells}
     rows = {cell: table for cell, table in stored.items() if table is not None}
+    replayed = len(rows)
     failed: dict[Cell, str] = {}
     report = progress or (lambda name, done, total: None)
     report(study.name, len(rows), len(cells))
 
-    def keep(cell: Cell, outcome: pd.DataFrame | str) -> None:
-        if isinstance(outcome, str):
-            failed[cell] = outcome
+    def keep(cell: Cell, outcome: Outcome) -> None:
+        if outcome.rows is not None:
+            store.put(names[cell], outcome.rows)  # a worker on another machine may see another disk
+            note(store.directory, study, cell, outcome.seconds)
+            rows[cell] = outcome.rows
+        elif outcome.failure:
+            failed[cell] = outcome.failure
         else:
-            store.put(keys[cell], outcome)  # a worker on another machine may see another disk
-            rows[cell] = outcome
+            return  # too late to begin
         report(study.name, len(rows) + len(failed), len(cells))
 
     tasks = {
-        cell: _Task(study.name, study.measure, cell, seed, store, keys[cell]) for cell in cells if cell not in rows
+        cell: Task(study.name, study.measure, cell, seed, store, names[cell], deadline)
+        for cell in cells
+        if cell not in rows
     }
     try:
         if executor is None:
             for cell, task in tasks.items():
                 keep(cell, task())
         else:
-            _measure_elsewhere(executor, tasks, keep)
+            measure_elsewhere(executor, tasks, keep)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_kept(study, keys, store)) from None
+        raise KeyboardInterrupt(f"{_kept(study, names, store)}; run it again to resume") from None
     except BrokenExecutor as error:
         raise WorkerLost(
             "a worker process was killed or crashed, most often for lack of memory; "
-            f"{_kept(study, keys, store)}, with fewer jobs if memory was short"
+            f"{_kept(study, names, store)}; run it again to resume, with fewer jobs if memory was short"
         ) from error
-    table = join([rows[cell] for cell in cells if cell in rows])
     failures = tuple(Failure(cell, failed[cell]) for cell in cells if cell in failed)
-    return Measurement(study, preset, seed, cells, table, failures, time.perf_counter() - started)
+    if len(rows) + len(failed) < len(cells):
+        left = plan(study, preset, store, seed)
+        raise BudgetSpent(_spent(_kept(study, names, store), left, failures), left)
+    table = join([rows[cell] for cell in cells if cell in rows])
+    return Measurement(study, preset, seed, cells, table, failures, time.perf_counter() - started, replayed)
 
 
 def compare(measurement: Measurement) -> Comparison:
@@ -217,8 +254,10 @@ def compare(measurement: Measurement) -> Comparison:
         except Exception as error:
             after = f", after a cell had failed: {failures[0]}" if failures else ""
             raise ClaimError(f"{study.name}, predict: {reason(error)}{after}") from error
-    evidence = gather(study, measurement.rows, predicted, {failure.cell.arm: str(failure) for failure in failures})
-    return Comparison(measurement, predicted, evidence)
+    failed_arms = {failure.cell.arm: str(failure) for failure in failures}
+    guards = violations(study, measurement.rows, failed_arms)
+    evidence = gather(study, measurement.rows, predicted, failed_arms, guards)
+    return Comparison(measurement, predicted, evidence, guards)
 
 
 def conclude(comparisons: Sequence[Comparison]) -> tuple[StudyResult, ...]:
@@ -238,66 +277,41 @@ def conclude(comparisons: Sequence[Comparison]) -> tuple[StudyResult, ...]:
     for comparison, verdicts in zip(comparisons, judge([c.evidence for c in comparisons]), strict=True):
         m = comparison.measurement
         rows = join([table for table in (m.rows, comparison.predicted) if len(table)])
-        results.append(StudyResult(m.study, m.preset, m.seed, rows, verdicts, m.failures, m.seconds, versions(m.study)))
+        results.append(
+            StudyResult(
+                study=m.study,
+                preset=m.preset,
+                seed=m.seed,
+                rows=rows,
+                verdicts=verdicts,
+                failures=m.failures,
+                seconds=m.seconds,
+                versions=versions(m.study),
+                cells=len(m.cells),
+                replayed=m.replayed,
+                guards=comparison.guards,
+            )
+        )
     return tuple(results)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One cell, on its way to where it is measured."""
-
-    study: str
-    measure: Callable[[Cell, Streams], pd.DataFrame]
-    cell: Cell
-    seed: int
-    store: Store
-    key: str
-
-    def __call__(self) -> pd.DataFrame | str:
-        """Measure and store, and return the rows or the traceback.
-
-        The worker stores: what it has finished is kept even if nobody is left to hand it to. A traceback crosses as
-        text: an exception may hold what cannot be pickled.
-        """
-        try:
-            rows = measured_rows(self.study, self.cell, self.measure(self.cell, self._streams()))
-        except (Exception, SystemExit):
-            return traceback.format_exc()
-        with suppress(OSError):  # the caller stores too, and reports what stands in the way
-            try:
-                self.store.put(self.key, rows)
-            except KeyboardInterrupt:
-                self.store.put(self.key, rows)
-                raise
-        return rows
-
-    def _streams(self) -> Streams:
-        return Streams(self.seed, self.study, self.cell.replicate)
+def _deadline(budget: float | None, fresh: bool) -> float | None:
+    if budget is None:
+        return None
+    if not budget >= 0.0:
+        raise ValueError(f"budget: got {budget}, expected seconds, at least 0")
+    if fresh:
+        raise ValueError("budget: got fresh too, which would begin anew each time; expected one of them")
+    return time.time() + budget  # not the monotonic clock: a worker on another machine has another one
 
 
-def _measure_elsewhere(
-    executor: Executor, tasks: Mapping[Cell, _Task], keep: Callable[[Cell, pd.DataFrame | str], None]
-) -> None:
-    futures: dict[Future[pd.DataFrame | str], Cell] = {}
-    try:
-        for cell, task in tasks.items():
-            futures[executor.submit(task)] = cell
-        for future in as_completed(futures):
-            keep(futures[future], _result(future))
-    finally:
-        for future in futures:
-            future.cancel()
+def _kept(study: Study, names: Mapping[Cell, str], store: Store) -> str:
+    kept = sum(name in store for name in names.values())
+    return f"{kept} of {len(names)} cells of {study.name} are kept in {store.directory}"
 
 
-def _result(future: Future[pd.DataFrame | str]) -> pd.DataFrame | str:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        raise
-    except Exception:  # what cannot be pickled fails on the way, outside of the measurement
-        return traceback.format_exc()
-
-
-def _kept(study: Study, keys: Mapping[Cell, str], store: Store) -> str:
-    kept = sum(key in store for key in keys.values())
-    return f"{kept} of {len(keys)} cells of {study.name} are kept in {store.directory}; run it again to resume"
+def _spent(kept: str, left: Plan, failures: Sequence[Failure]) -> str:
+    seconds = left.seconds()
+    rest = "an unknown time" if seconds is None else f"about {duration(seconds)} of one worker"
+    failed = f"; {len(failures)} failed, first {failures[0]}" if failures else ""
+    return f"the time budget is used up: {kept}{failed}; the rest takes {rest}; run it again to go on"

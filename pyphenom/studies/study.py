@@ -181,6 +181,8 @@ class Study:
     depends_on : tuple of str, optional
         Importable modules and packages whose files enter the key of a cell, so that a changed kernel never replays
         the rows of the old one.
+    deviations : tuple of str, optional
+        What the experiment does otherwise than the papers it refers to, one sentence each; printed in the report.
 
     Raises
     ------
@@ -202,6 +204,7 @@ class Study:
     controls: tuple[Claim, ...] = ()
     figures: tuple[Figure, ...] = ()
     depends_on: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = {claim.id for claim in self.claims}

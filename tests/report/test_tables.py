@@ -4,9 +4,10 @@ import pytest
 from rich.console import Console
 from toy_study import study
 
-from pyphenom.report import study_table, verdict_table
+from pyphenom.report import plan_table, study_table, verdict_table
 from pyphenom.report.tables import remarks
-from pyphenom.studies import BrokenStudy, run
+from pyphenom.studies import BrokenStudy, Cell, plan, run
+from pyphenom.studies.timings import note
 
 
 def text(renderable):
@@ -50,3 +51,14 @@ def test_studies_and_broken_plug_ins_are_listed():
     table = study_table({"toy": study, "bad": BrokenStudy("no [such] module")})
     assert row(table, "toy") == ["toy", "The mean of a Gaussian", "4", "smoke 12 · quick 36 · full 120"]
     assert row(table, "bad")[1] == "cannot be loaded: no [such] module"
+
+
+def test_a_plan_says_what_is_known_and_what_is_not(tmp_path):
+    assert row(plan_table([plan(study, "smoke", tmp_path)], 2), "toy (smoke")[1:] == ["12", "0", "12", "", "unknown"]
+    run(study, "smoke", store=tmp_path)
+    (tmp_path / "timings.jsonl").unlink()
+    note(tmp_path, study, Cell("gaussian", {"location": 1.0}, 0), 30.0)
+    table = plan_table([plan(study, "quick", tmp_path)], 2)
+    assert row(table, "toy (quick")[1:] == ["36", "12", "24", "", "6 min with 2 jobs"]
+    assert row(table, "  gaussian") == ["gaussian", "36", "12", "24", "30 s", "12 min"]
+    assert row(plan_table([plan(study, "smoke", tmp_path)], 1), "toy (smoke")[-1] == "nothing to measure"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import toy_study
 
-from pyphenom.studies import run
+from pyphenom.studies import BudgetSpent, Store, run
 from pyphenom.studies.executors import dask_cluster
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'pyphenom[distributed]'")
@@ -72,6 +72,18 @@ def test_a_stopped_run_is_finished_on_the_cluster(cluster, tmp_path, monkeypatch
         there = run(toy_study.study, preset="quick", executor=executor, store=tmp_path / "there")
     assert table(there) == table(here)
     assert time.monotonic() - started < 60
+
+
+def test_a_budget_ends_the_run_and_keeps_what_is_finished(cluster, tmp_path):
+    here = run(toy_study.study, preset="quick", store=tmp_path / "here")
+    with distributed.Client(cluster.scheduler_address) as client:
+        client.run(lambda: os.environ.update(TOY_BEHAVIOUR="slow"))
+    with dask_cluster(cluster.scheduler_address) as executor:
+        with pytest.raises(BudgetSpent, match="of 36 cells of toy are kept"):
+            run(toy_study.study, preset="quick", executor=executor, store=tmp_path / "there", budget=1.0)
+        assert len(Store(tmp_path / "there")) <= 2 * 8
+        there = run(toy_study.study, preset="quick", executor=executor, store=tmp_path / "there")
+    assert table(there) == table(here)
 
 
 def test_no_scheduler_is_a_clear_error():
