@@ -163,7 +163,8 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
     ValueError
         If there is nothing to draw, or if several rows claim the same place.
     """
-    rows = rows[(rows["quantity"] == figure.quantity) & rows[figure.x].notna()] if figure.x in rows else rows.iloc[:0]
+    seen = rows[figure.x].between(*figure.x_limits) if figure.x in rows else False  # a missing place is not between
+    rows = rows[(rows["quantity"] == figure.quantity) & seen]
     arms = figure.arms or tuple(dict.fromkeys(rows["arm"]))
     if rows.empty:
         raise ValueError(f"figure {figure.name!r}: no rows of {figure.quantity!r} over {figure.x!r}")

@@ -132,6 +132,8 @@ class Figure:
         One line each; all if empty.
     x_scale, y_scale : {"linear", "log"}, optional
         Axis scales.
+    x_limits : (float, float), optional
+        What lies outside is left out, so that a peak beside a divergence can be seen.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Figure:
     arms: tuple[str, ...] = ()
     x_scale: Literal["linear", "log"] = "linear"
     y_scale: Literal["linear", "log"] = "linear"
+    x_limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -63,6 +65,13 @@ def test_arms_have_colours_of_their_own():
     (axes,) = draw(FIGURE, rows(("a", "b", "c"))).axes
     lines = [line for line in axes.get_lines() if line.get_label().endswith("theory")]
     assert len({line.get_color() for line in lines}) == 3
+
+
+def test_what_lies_outside_the_limits_is_left_out():
+    (axes,) = draw(replace(FIGURE, x_limits=(0.5, 1.0)), rows()).axes
+    line, points = axes.get_lines()[:2]
+    for drawn in (line, points):
+        np.testing.assert_array_equal(drawn.get_xdata(orig=False), [0.5, 1.0])
 
 
 def test_nothing_to_draw_is_an_error():

@@ -28,6 +28,16 @@ def test_eigenvalue_is_the_gegenbauer_integral(d, k):
     assert sphere.spectrum(d, "tanh", k).eigenvalues[k] == pytest.approx(c**2, rel=1e-7, abs=1e-14)
 
 
+def test_what_vanishes_is_zero():
+    # A rest of rounding would be fitted without a ridge: linear features have rank d, and no peak at n = N.
+    found = sphere.spectrum(20, "identity", 4)
+    np.testing.assert_array_equal(found.eigenvalues[[0, 2, 3, 4]], 0.0)
+    assert found.tail == 0.0
+    assert found.eigenvalues[1] == pytest.approx(1 / 20)
+    for activation, absent in (("tanh", [0, 2, 4]), ("sign", [0, 2, 4]), ("abs", [1, 3])):
+        np.testing.assert_array_equal(sphere.spectrum(300, activation, 4).eigenvalues == 0, np.isin(range(5), absent))
+
+
 def test_harmonics_are_counted():
     np.testing.assert_array_equal(sphere.spectrum(3, degrees=4).multiplicities, [1, 3, 5, 7, 9])
     np.testing.assert_array_equal(sphere.spectrum(10, degrees=3).multiplicities, [1, 10, 54, 210])
