@@ -43,6 +43,14 @@ def test_there_are_examples_of_every_layer():
         assert name in code
 
 
+def test_the_study_of_your_own_is_the_example():
+    source = README.parent / "examples" / "own_study"
+    blocks = [code for _, code, _ in examples(README.read_text(encoding="utf-8"))]
+    assert (source / "ridgeless.py").read_text(encoding="utf-8") in blocks
+    declaration = (source / "pyproject.toml").read_text(encoding="utf-8")
+    assert '[project.entry-points."pyphenom.studies"]\nridgeless = "ridgeless:study"\n' in declaration
+
+
 def test_the_lines_that_continuous_integration_runs_are_there():
     lines = re.findall(r"^pip install -c constraints\.txt .*$", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert lines[0].split(" #")[0].strip() == "pip install -c constraints.txt . && pyphenom validate"

@@ -24,7 +24,7 @@ _PER_WIDTH = ("degrees_of_freedom", "condition", "rank")
 
 @dataclass(frozen=True, eq=False)
 class WidthPath:
-    """Statistics of a regression at each width asked for, in the order asked for.
+    r"""Statistics of a regression at each width asked for, in the order asked for.
 
     Arrays marked (W[, T]) have a second axis when ``y`` was two-dimensional.
 
@@ -42,10 +42,11 @@ class WidthPath:
         Mean square of y_i minus the prediction of the same estimator fitted without sample i (PRESS / n; the
         penalty P is held). Exact, from the factorisation; past the threshold too.
     condition : array (W,)
-        Frobenius condition number |A| |A^+| of the system that was factorised, over its numerical rank: between the
-        2-norm condition number and rank times it, so a safe estimate from above; errors are of the order of the
-        machine epsilon times it. A = Z_N without a penalty. With one, A = [Z, sqrt(P) I] where the n x n dual is
-        used (N > n, and every width where P >= 1e-7 |Z|^2 and the widths reach n), else A = [Z; sqrt(P) I].
+        Frobenius condition number :math:`|A|\,|A^+|` of the system that was factorised, over its numerical rank:
+        between the 2-norm condition number and rank times it, so a safe estimate from above; errors are of the order
+        of the machine epsilon times it. A = Z_N without a penalty. With one, A = [Z, sqrt(P) I] where the n x n dual
+        is used (N > n, and every width where :math:`P\ge10^{-7}|Z|^2` and the widths reach n), else
+        A = [Z; sqrt(P) I].
     rank : array of int (W,)
         Numerical rank of the features, at a relative tolerance of max(n, 100) machine epsilons (float32 features: 16
         of theirs); with a penalty min(n, N).
@@ -142,7 +143,7 @@ def width_path(
 
     Predictions agree with an exact solution to a relative 1e-8 wherever `condition` is at most 1e8, unless the data
     themselves forbid it: below the threshold the solution of a least-squares problem with a large residual r moves by
-    eps cond^2 |r| / |Z| under rounding of the data, whatever the algorithm.
+    :math:`\varepsilon\,\mathrm{cond}^2|r|/|Z|` under rounding of the data, whatever the algorithm.
 
     References
     ----------

@@ -1,0 +1,324 @@
+"""Figures of the theory pages: predictions as lines, small simulations as points; drawn anew in every build.
+
+Each function that takes a canvas draws one figure on it, and the page of that figure shows its source.
+"""
+
+import inspect
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+import pyphenom as ph
+from pyphenom.phenomena import variance_decomposition
+from pyphenom.report import measurement, save_figure, style, theory
+
+
+def tidy(x, errors):
+    """Return errors (replicates, points) as the rows that `measurement` draws."""
+    replicates, points = errors.shape
+    index = np.repeat(np.arange(replicates), points)
+    return pd.DataFrame({"x": np.tile(x, replicates), "replicate": index, "value": errors.ravel()})
+
+
+def finish(axes, title, x_label, y_label, x_scale="log", y_scale="log"):
+    """Write titles, readable ticks, and the legend below the curves."""
+    axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
+    for axis, scale, (low, high) in ((axes.xaxis, x_scale, axes.get_xlim()), (axes.yaxis, y_scale, axes.get_ylim())):
+        if scale == "log" and high < 1000 * low:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8)
+
+
+def ridge_regression(canvas):
+    """Draw the limit of large n with and without a ridge, and the exact risk at n = 40."""
+    left, right = canvas.subplots(1, 2)
+    rng, n, noise = np.random.default_rng(0), 100, 0.25
+    ratios, line = np.array([0.3, 0.6, 0.8, 1.25, 1.6, 2.5, 4.0]), np.union1d(1.0, np.geomspace(0.25, 4.5, 200))
+    for colour, (label, strength) in zip(("C0", "C1"), {"no ridge": 0.0, "optimal ridge": 1.0}.items(), strict=True):
+        ridge = strength * ph.theory.ridge_regression.optimal_ridge(line, noise_variance=noise)
+        risk = ph.theory.ridge_regression.isotropic_risk(line, ridge, noise_variance=noise)
+        theory(left, line, risk.total, label=label, colour=colour)
+        errors = np.empty((20, ratios.size))
+        for replicate, point in np.ndindex(errors.shape):
+            p, ridge = round(n * ratios[point]), strength * noise * ratios[point]
+            X, truth = rng.standard_normal((n, p)), rng.standard_normal(p) / np.sqrt(p)
+            y = X @ truth + np.sqrt(noise) * rng.standard_normal(n)
+            # With the unit vectors as test points the test error is |b - b_hat|^2 / p.
+            path = ph.random_features.nested_path(X, y, np.eye(p), truth, [p], ridge)
+            errors[replicate, point] = p * path.test_error[0]
+        measurement(left, tidy(ratios, errors), "x", label, colour)
+    finish(left, "the limit, and measurements at n = 100", "aspect ratio p/n", "excess risk")
+
+    n, size, noise = 40, 100, 0.04
+    widths, line = np.array([5, 10, 20, 30, 33, 48, 55, 65, 80, 100]), np.arange(5, 101)
+    risk = ph.theory.ridge_regression.finite_sample_risk(n, line, line / size, 1 - line / size, noise)
+    theory(right, line, risk.total, label="finite-sample")
+    errors, truth = np.empty((200, widths.size)), np.full(size, size**-0.5)
+    for replicate in range(len(errors)):
+        X = rng.standard_normal((n, size))
+        y = X @ truth + np.sqrt(noise) * rng.standard_normal(n)
+        errors[replicate] = size * ph.random_features.nested_path(X, y, np.eye(size), truth, widths).test_error
+    measurement(right, tidy(widths, errors), "x")
+    finish(right, "n = 40, p of 100 coordinates", "coordinates p", "excess risk", "linear")
+
+
+def random_features(canvas):
+    """Draw the risk of one predictor and of means of them, and the parts of the variance."""
+    left, right = canvas.subplots(1, 2)
+    rng, d, n, noise = np.random.default_rng(0), 100, 300, 0.25
+    widths = np.array([50, 100, 150, 200, 240, 375, 450, 600, 1000])
+    line = np.union1d(n, np.round(np.geomspace(45, 1100, 120)))
+    split = ph.theory.random_features.variance_decomposition(line / d, n / d, ridge=0.0, noise_variance=noise)
+    theory(left, line, split.total, label="one predictor", colour="C0")
+    theory(left, line, split.averaged(initialisations=5), label="mean of five", colour="C1")
+    theory(left, line, split.averaged(initialisations=np.inf), label="mean of infinitely many", colour="C2")
+    single, mean = np.empty((12, widths.size)), np.empty((12, widths.size))
+    for replicate in range(len(single)):
+        X, X_test, target = ph.data.sphere(n, d, rng), ph.data.sphere(500, d, rng), rng.standard_normal(d)
+        target /= np.linalg.norm(target)
+        y, y_test = X @ target + np.sqrt(noise) * rng.standard_normal(n), X_test @ target
+        options = {"distribution": "sphere", "predictions": True}
+        seeds = range(5 * replicate, 5 * replicate + 5)
+        paths = [ph.random_features.width_path(X, y, X_test, y_test, widths, seed=k, **options) for k in seeds]
+        single[replicate] = paths[0].test_error
+        mean[replicate] = np.mean((np.mean([path.predictions for path in paths], axis=0) - y_test) ** 2, axis=1)
+    measurement(left, tidy(widths, single), "x", "one predictor", "C0")
+    measurement(left, tidy(widths, mean), "x", "mean of five", "C1")
+    finish(left, "n = 300, d = 100, no ridge", "features N", "excess risk")
+
+    # The right panel: crossed draws, as the study measures them, and the spectrum of the kernel at this d.
+    cells = [ph.studies.Cell("ridgeless", {}, replicate) for replicate in range(24)]
+    draws = [variance_decomposition.measure(cell, ph.studies.Streams(0, "plot", cell.replicate)) for cell in cells]
+    rows = pd.concat([table.assign(replicate=replicate) for replicate, table in enumerate(draws)])
+    kernel = ph.theory.sphere.spectrum(d)
+    power = np.repeat([0.0, 1 / d, 0.0], kernel.multiplicities)  # a linear target
+    split = ph.theory.eigenframework.variance_decomposition(
+        kernel.modes(), power, n, line, noise_variance=noise, tail_eigenvalue=kernel.tail
+    )
+    for index, (part, _) in enumerate(variance_decomposition.TERMS.items()):
+        right.plot([], [], color=f"C{index}", label=part.replace("_", " × "))
+        theory(right, line, getattr(split, part), label="_", colour=f"C{index}")
+        measurement(right, rows[rows["quantity"] == part], "width", "_", f"C{index}")
+    right.set(ylim=(-0.02, 0.62))
+    finish(right, "parts of the risk of one predictor", "features N", "excess risk", y_scale="linear")
+
+
+def eigenframework(canvas):
+    """Draw predictions for the digits: over the number of features, and over the number of images."""
+    left, right = canvas.subplots(1, 2)
+    images = ph.data.digits()
+    X, Y = ph.data.centred_on_sphere(images.pixels), images.one_hot()
+    kernel = ph.theory.eigenframework.expected_kernel(X, "relu")
+    pool = ph.theory.eigenframework.spectrum(kernel, Y)
+    power, size = pool.target_power.sum(axis=0), len(X)  # of the ten classes together
+    orders = [np.random.default_rng(replicate).permutation(size) for replicate in range(10)]
+
+    n, widths = 200, np.array([20, 60, 100, 140, 160, 250, 300, 400, 600, 1000])
+    line = np.union1d(n, np.round(np.geomspace(20, 1000, 100)))
+    for colour, (label, ridge) in zip(("C0", "C1"), {"no ridge": 0.0, "ridge": 3e-3}.items(), strict=True):
+        risk = ph.theory.eigenframework.random_feature_regression(
+            pool.eigenvalues, power, n, line, penalty=n * ridge / line, population=size
+        )
+        theory(left, line, risk.test_error, label=label, colour=colour)
+        errors = np.empty((len(orders), widths.size))
+        for replicate, order in enumerate(orders):
+            data = X[order[:n]], Y[order[:n]], X[order[n:]], Y[order[n:]]
+            path = ph.random_features.width_path(*data, widths, ridge=ridge, seed=replicate)
+            errors[replicate] = path.test_error.sum(axis=1)
+        measurement(left, tidy(widths, errors), "x", label, colour)
+    finish(left, "random features, n = 200", "features N", "squared error, ten classes")
+
+    counts, line, penalty = np.array([25, 50, 100, 200, 400, 800]), np.geomspace(20, 1000, 60), 0.3
+    test, train = np.empty((len(orders), counts.size)), np.empty((len(orders), counts.size))
+    for replicate, point in np.ndindex(test.shape):
+        chosen, rest = np.split(orders[replicate], [counts[point]])
+        solved = np.linalg.solve(kernel[np.ix_(chosen, chosen)] + penalty * np.eye(len(chosen)), Y[chosen])
+        squares = ((kernel[:, chosen] @ solved - Y) ** 2).sum(axis=1)
+        test[replicate, point], train[replicate, point] = squares[rest].mean(), squares[chosen].mean()
+    risk = ph.theory.eigenframework.kernel_regression(pool.eigenvalues, power, line, penalty, population=size)
+    theory(right, line, risk.test_error, label="test", colour="C0")
+    theory(right, line, risk.train_error, label="training", colour="C1")
+    measurement(right, tidy(counts, test), "x", "test", "C0")
+    measurement(right, tidy(counts, train), "x", "training", "C1")
+    finish(right, "the kernel itself", "images n", "squared error, ten classes")
+
+
+def gradient_flow(canvas):
+    """Draw the risk over training time with one scale of the inputs, and with two."""
+    left, right = canvas.subplots(1, 2)
+    rng, times, line = np.random.default_rng(0), np.geomspace(0.1, 1e4, 11), np.geomspace(0.05, 3e4, 120)
+
+    def simulate(n, s, beta, noise):
+        errors = np.empty((20, times.size))
+        for replicate in range(len(errors)):
+            X = rng.standard_normal((n, s.size)) * np.sqrt(s)
+            u, g, v = np.linalg.svd(X, full_matrices=False)
+            moment = u.T @ (X @ beta + np.sqrt(noise) * rng.standard_normal(n)) / g
+            for point, t in enumerate(times):
+                fit = v.T @ (-np.expm1(-t * g**2 / n) * moment)
+                errors[replicate, point] = np.sum(s * (fit - beta) ** 2)
+        return tidy(times, errors)
+
+    for colour, (n, p) in zip(("C0", "C1"), ((150, 300), (300, 150)), strict=True):
+        label = f"p/n = {p / n:g}"
+        risk = ph.theory.gradient_flow.isotropic_risk(p / n, line, noise_variance=0.5)
+        theory(left, line, risk.total, label=label, colour=colour)
+        measurement(left, simulate(n, np.ones(p), np.full(p, p**-0.5), 0.5), "x", label, colour)
+    finish(left, "one scale", "time t", "excess risk", y_scale="linear")
+
+    n, s = 400, np.repeat([1.0, 1e-3], 100)
+    beta = np.sqrt(np.repeat([1.0, 0.5], 100) / 100 / s)
+    theory(right, line, ph.theory.gradient_flow.risk(s, beta, n, line, noise_variance=1.0).total)
+    measurement(right, simulate(n, s, beta, 1.0), "x")
+    finish(right, "two scales, variances 1 and 1/1000", "time t", "excess risk", y_scale="linear")
+
+
+def hidden_features(canvas):
+    """Draw the risk where part of the signal is hidden, and where the inputs are noisy views of latent variables."""
+    left, right = canvas.subplots(1, 2)
+    rng, n, noise = np.random.default_rng(0), 100, 0.1
+    ratios, line = np.array([0.1, 0.3, 0.6, 1.6, 2.5, 4.0, 8.0]), np.union1d(1.0, np.geomspace(0.08, 10.0, 200))
+    for colour, exponent in zip(("C0", "C1"), (1.0, 3.0), strict=True):
+        visible, label = ph.theory.hidden_features.visible_share(line, exponent), f"decay {exponent:g}"
+        risk = ph.theory.hidden_features.misspecified_risk(line, visible, noise_variance=noise)
+        theory(left, line, risk.total, label=label, colour=colour)
+        errors = np.empty((20, ratios.size))
+        for replicate, point in np.ndindex(errors.shape):
+            p, share = round(n * ratios[point]), 1 - (1 + ratios[point]) ** -exponent
+            X, truth = rng.standard_normal((n, p)), np.full(p, np.sqrt(share / p))
+            unseen = np.sqrt(1 - share) * rng.standard_normal(n)  # the hidden features times their coefficients
+            y = X @ truth + unseen + np.sqrt(noise) * rng.standard_normal(n)
+            path = ph.random_features.nested_path(X, y, np.eye(p), truth, [p])
+            errors[replicate, point] = p * path.test_error[0] + 1 - share
+        measurement(left, tidy(ratios, errors), "x", label, colour)
+    finish(left, "hidden features, n = 100", "features used p/n", "excess risk")
+
+    latent, strength = 20, 1.0
+    ratios, line = np.array([0.3, 0.5, 0.7, 1.6, 2.5, 4.0, 8.0]), np.union1d(1.0, np.geomspace(0.2, 10.0, 200))
+    risk = ph.theory.hidden_features.latent_space_risk(line, latent / n / line, strength, noise_variance=noise)
+    theory(right, line, risk.total)
+    errors = np.empty((20, ratios.size))
+    for replicate, point in np.ndindex(errors.shape):
+        p, theta = round(n * ratios[point]), np.full(latent, latent**-0.5)
+        W = np.sqrt(p * strength / latent) * np.linalg.qr(rng.standard_normal((p, latent)))[0]
+        z = rng.standard_normal((n, latent))
+        X, y = z @ W.T + rng.standard_normal((n, p)), z @ theta + np.sqrt(noise) * rng.standard_normal(n)
+        best = W @ theta / (1 + p * strength / latent)
+        miss = np.linalg.lstsq(X, y, rcond=None)[0] - best
+        errors[replicate, point] = np.sum(miss**2) + np.sum((miss @ W) ** 2)
+    measurement(right, tidy(ratios, errors), "x")
+    finish(right, "20 latent variables, n = 100", "features p/n", "excess risk")
+
+
+def fixed_design(canvas):
+    """Draw the risk on one given design over the penalty, and over its rows."""
+    left, right = canvas.subplots(1, 2)
+    rng, d, noise, draws = np.random.default_rng(0), 50, 0.2, 400
+    design = rng.standard_normal((150, d))
+
+    def predict(n, penalty):
+        values = np.linalg.svd(design[:n], compute_uv=False)
+        return ph.theory.fixed_design.risk(values, d, penalty, noise_variance=noise).total
+
+    def simulate(n, penalty):
+        b, X = rng.standard_normal((d, draws)), design[:n]
+        b /= np.linalg.norm(b, axis=0)
+        y = X @ b + np.sqrt(noise) * rng.standard_normal((n, draws))
+        fit = np.linalg.pinv(X) @ y if penalty == 0 else np.linalg.solve(X.T @ X + penalty * np.eye(d), X.T @ y)
+        return ((fit - b) ** 2).sum(axis=0)
+
+    best = ph.theory.fixed_design.optimal_penalty(d, noise_variance=noise)
+    penalties, line = np.geomspace(0.1, 1e3, 9), np.geomspace(0.05, 2e3, 100)
+    for colour, n in zip(("C0", "C1"), (40, 100), strict=True):
+        theory(left, line, predict(n, line), label=f"n = {n}", colour=colour)
+        errors = np.stack([simulate(n, penalty) for penalty in penalties], axis=1)
+        measurement(left, tidy(penalties, errors), "x", f"n = {n}", colour)
+    left.axvline(best, color="0.4", linestyle=":", label="optimal penalty")
+    finish(left, "over the penalty, d = 50", "penalty", "excess risk")
+
+    counts, line = np.array([10, 20, 30, 40, 60, 75, 100, 150]), np.arange(5, 151)
+    for colour, (label, penalty) in zip(("C0", "C1"), {"no penalty": 0.0, "optimal": best}.items(), strict=True):
+        theory(right, line, [predict(n, penalty) for n in line], label=label, colour=colour)
+        errors = np.stack([simulate(n, penalty) for n in counts], axis=1)
+        measurement(right, tidy(counts, errors), "x", label, colour)
+    finish(right, "over the rows of the design, d = 50", "rows n", "excess risk", "linear")
+
+
+def scaling_laws(canvas):
+    """Draw the loss over the number of samples for two widths, and the power law of the kernel."""
+    axes = canvas.subplots()
+    rng, eigenvalues = np.random.default_rng(0), np.arange(1.0, 1001.0) ** -2
+    counts, scale = np.array([10, 20, 40, 60, 90, 150, 250, 400]), np.sqrt(eigenvalues)
+    for colour, width in zip(("C0", "C1"), (50, 200), strict=True):
+        line = np.union1d(width, np.round(np.geomspace(8, 500, 150)))
+        loss = ph.theory.scaling_laws.random_feature_loss(eigenvalues, line, width)
+        theory(axes, line, loss, label=f"{width} features", colour=colour)
+        errors = np.empty((20, counts.size))
+        for replicate, point in np.ndindex(errors.shape):
+            truth, W = rng.standard_normal(scale.size), rng.standard_normal((scale.size, width))
+            X = rng.standard_normal((counts[point], scale.size)) * scale
+            # With the modes as test points the test error is the loss over their number.
+            path = ph.random_features.nested_path(X @ W, X @ truth, scale[:, None] * W, scale * truth, [width])
+            errors[replicate, point] = scale.size * path.test_error[0]
+        measurement(axes, tidy(counts, errors), "x", f"{width} features", colour)
+    line = np.geomspace(8, 500, 50)
+    axes.plot(line, ph.theory.scaling_laws.power_law_loss(1.0, line, np.inf), "k:", label="power law of the kernel")
+    finish(axes, "1000 modes with eigenvalues 1/i²", "samples n", "loss")
+
+
+def sphere(canvas):
+    """Draw the shares of the harmonics over the dimension, and the risk at d = 20 from all of them."""
+    left, right = canvas.subplots(1, 2)
+    limit, dimensions = (
+        ph.theory.random_features.activation_constants("relu"),
+        np.array([3, 4, 6, 10, 20, 50, 100, 200]),
+    )
+    spectra = [ph.theory.sphere.spectrum(d, "relu") for d in dimensions]
+    shares = np.array([[*(s.multiplicities * s.eigenvalues), s.tail] for s in spectra])
+    for index, label in enumerate(("degree 0", "degree 1", "degree 2", "higher degrees")):
+        left.plot(dimensions, shares[:, index], color=f"C{index}", label=label)
+    for colour, constant in (("C0", limit.mean), ("C1", limit.linear)):
+        left.axhline(constant**2, color=colour, linestyle=":")
+    left.plot([], [], ":", color="0.4", label="limit of large d")
+    finish(left, "shares of the relu kernel", "dimension d", "multiplicity × eigenvalue", y_scale="linear")
+
+    rng, d, n, ridge, noise = np.random.default_rng(0), 20, 60, 1e-3, 0.1
+    widths, line = np.array([10, 20, 40, 60, 90, 150, 300]), np.geomspace(9, 350, 100)
+    kernel = ph.theory.sphere.spectrum(d, "relu", degrees=4)
+    power = np.repeat([0.0, 1 / d, 0.0, 0.0, 0.0], kernel.multiplicities)  # a linear target
+    risk = ph.theory.eigenframework.random_feature_regression(
+        kernel.modes(), power, n, line, n * ridge / d, noise, tail_eigenvalue=kernel.tail
+    )
+    theory(right, line, risk.test_error, label="spectrum at d = 20,", colour="C0")
+    mei_montanari = ph.theory.random_features.risk(line / d, n / d, ridge, noise_variance=noise)
+    right.plot(line, mei_montanari.total, "--", color="C1", label="limit of large d")
+    errors = np.empty((100, widths.size))
+    for replicate in range(len(errors)):
+        X, X_test, target = ph.data.sphere(n, d, rng), ph.data.sphere(300, d, rng), rng.standard_normal(d)
+        target /= np.linalg.norm(target)
+        y = X @ target + np.sqrt(noise) * rng.standard_normal(n)
+        options = {"ridge": ridge, "ridge_scaling": "width", "distribution": "sphere", "seed": replicate}
+        errors[replicate] = ph.random_features.width_path(X, y, X_test, X_test @ target, widths, **options).test_error
+    measurement(right, tidy(widths, errors), "x")
+    finish(right, "random relu features, d = 20, n = 60", "features N", "excess risk")
+
+
+def draw(folder):
+    """Draw every figure into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction):
+        if list(inspect.signature(function).parameters) == ["canvas"]:
+            with style():
+                canvas = Figure(figsize=(10.0, 4.6))
+                function(canvas)
+                save_figure(canvas, folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))
