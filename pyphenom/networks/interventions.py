@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import le
 
 import torch
 from torch import Tensor, nn
+
+from pyphenom.networks.stack import check_masks
 
 
 def reuse(smaller: nn.Module, larger: nn.Module) -> None:
@@ -34,12 +37,22 @@ def reuse(smaller: nn.Module, larger: nn.Module) -> None:
     True
     """
     own, others = dict(larger.named_parameters()), dict(smaller.named_parameters())
+    shapes = [{name: tuple(value.shape) for name, value in each.items()} for each in (others, own)]
+    matrices = [name for name, shape in shapes[0].items() if len(shape) == 2]
     fits = own.keys() == others.keys() and all(
-        own[name].ndim == value.ndim and all(a <= b for a, b in zip(value.shape, own[name].shape, strict=True))
-        for name, value in others.items()
+        len(shape) in (1, 2) and len(shape) == len(shapes[1][name]) and all(map(le, shape, shapes[1][name]))
+        for name, shape in shapes[0].items()
     )
-    if not fits:
-        raise ValueError("`smaller` does not fit into `larger`; expected one architecture, and no layer narrower")
+    if not (
+        fits
+        and matrices
+        and others[matrices[0]].shape[1] == own[matrices[0]].shape[1]
+        and others[matrices[-1]].shape[0] == own[matrices[-1]].shape[0]
+    ):
+        raise ValueError(
+            f"`smaller` with {shapes[0]} does not fit into `larger` with {shapes[1]}; expected one architecture of "
+            "linear layers, with as many inputs and outputs, and no layer narrower"
+        )
     with torch.no_grad():
         for name, value in others.items():
             place = tuple(map(slice, value.shape))
@@ -59,8 +72,8 @@ def mask(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
     Raises
     ------
-    ValueError
-        If a name is not a parameter's, or a shape is another.
+    ValueError, TypeError
+        If a name is not a parameter's, a mask is not boolean, or a shape is another.
 
     Examples
     --------
@@ -70,15 +83,10 @@ def mask(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     >>> bool((net[0].weight == 0).any())
     True
     """
-    parameters = _named(model, masks)
-    for name, kept in masks.items():
-        if kept.shape != parameters[name].shape:
-            raise ValueError(
-                f"`masks[{name!r}]` has the shape {tuple(kept.shape)}; expected {tuple(parameters[name].shape)}"
-            )
+    check_masks(model, masks, "masks")
     with torch.no_grad():
         for name, kept in masks.items():
-            parameters[name].mul_(kept)
+            model.get_parameter(name).mul_(kept)
 
 
 def reset(model: nn.Module, source: nn.Module, names: Iterable[str] | None = None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from numpy.random import SeedSequence
 from torch import nn
 
 from pyphenom._arrays import as_integer, one_of
@@ -66,6 +67,4 @@ def mlp(
 
 def _mixed(seed: int, index: int) -> int:
     """Return the seed of one of the streams under a seed."""
-    from numpy.random import SeedSequence
-
-    return int(SeedSequence([seed, index]).generate_state(1, "uint64")[0] >> 1)
+    return int(SeedSequence(seed, spawn_key=(index,)).generate_state(1, "uint64")[0] >> 1)

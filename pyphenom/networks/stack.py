@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -16,27 +17,29 @@ class Stack:
 
     A network whose layers are narrower than the widest member's is padded with units without weights, which change
     nothing and are kept at zero. Networks that normalise across units are therefore stacked in one width only.
+    Parameters that require no gradient stay as they are.
 
     Parameters
     ----------
     models : sequence of torch.nn.Module
         The members; equal in everything but the sizes and values of their parameters. Not changed until `write_back`.
+        Networks must be different objects that share no parameter.
     masks : sequence of mapping, optional
         For each member, parameter name to a boolean tensor: where it is False the parameter is zero and stays so.
 
     Attributes
     ----------
     parameters : dict of str to Tensor (M, ...)
-        Leaves of autograd.
+        Leaves of autograd, with gradients where those of the members have them.
     masks : dict of str to Tensor (M, ...)
         One where a parameter is free, zero where it is held at zero; only parameters with something held.
 
     Raises
     ------
     TypeError
-        If a member is not a module.
+        If a member is not a module, or a mask not boolean.
     ValueError
-        If the members differ in more than sizes, hold buffers, or if a mask does not fit.
+        If the members differ in more than sizes, share parameters, have none, hold buffers, or if a mask does not fit.
 
     Examples
     --------
@@ -50,13 +53,18 @@ class Stack:
     """
 
     def __init__(self, models: Sequence[nn.Module], masks: Sequence[Mapping[str, Tensor]] | None = None) -> None:
+        if isinstance(models, nn.Sequential):  # a sequence of its layers
+            raise TypeError("`models` is one network; expected a sequence of them. Pass [model]")
         self._models = tuple(models)
         if not self._models:
             raise ValueError("`models` is empty; expected at least one network")
         for index, model in enumerate(self._models):
             self._check(index, model)
-        if masks is not None and len(masks) != len(self._models):
-            raise ValueError(f"`masks` has {len(masks)} entries; expected {len(self._models)}, one a model")
+        every = [id(value) for model in self._models for value in model.parameters()]
+        if len(set(every)) < len(every):
+            raise ValueError("`models` share parameters; expected networks of their own. Use copy.deepcopy")
+        if masks is not None:
+            self._check_masks(masks)
         self._base = copy.deepcopy(self._models[0]).to("meta")
         self.parameters: dict[str, Tensor] = {}
         self.masks: dict[str, Tensor] = {}
@@ -67,9 +75,9 @@ class Stack:
             stacked, free = first.new_zeros(len(values), *shape), first.new_zeros(len(values), *shape)
             for index, value in enumerate(values):
                 place = _place(index, value.shape)
-                kept = self._mask(masks, index, name, value)
+                kept = True if masks is None else masks[index].get(name, True)
                 stacked[place], free[place] = value * kept, kept
-            self.parameters[name] = stacked.requires_grad_()
+            self.parameters[name] = stacked.requires_grad_(first.requires_grad)
             if not free.all():
                 self.masks[name] = free
         self._forward = {shared: self._vectorised(None if shared else 0) for shared in (True, False)}
@@ -103,25 +111,41 @@ class Stack:
         """Copy the parameters into the networks that were stacked."""
         with torch.no_grad():
             for index, model in enumerate(self._models):
-                for name, value in self._own(index).items():
+                for name, value in self._own(index, self.parameters).items():
                     model.get_parameter(name).copy_(value)
 
     def check(self, inputs: Tensor) -> None:
-        """Compare the stack with its members on a few inputs.
+        """Compare the stack with its members on a few inputs, at random parameters, as outputs may begin at zero.
+
+        Parameters
+        ----------
+        inputs : Tensor (n, ...)
 
         Raises
         ------
         ValueError
-            If a member computes something else once it is padded.
+            If a member does not take the inputs, or computes something else once it is padded.
         """
+        stream = torch.Generator().manual_seed(0)
+        drawn = {
+            name: value.new_empty(value.shape, device="cpu").uniform_(-0.5, 0.5, generator=stream).to(value.device)
+            * self.masks.get(name, 1)
+            for name, value in self.parameters.items()
+        }
         with torch.no_grad():
-            together = self.outputs(inputs)
+            together = _tried(self._forward[True], drawn, inputs)
             for index, model in enumerate(self._models):
-                alone, here = functional_call(model, self._own(index), (inputs,)), together[index]
-                if alone.shape != here.shape or not torch.allclose(alone, here, 1e-3, 1e-3):
+                alone = _tried(functional_call, model, self._own(index, drawn), (inputs,))
+                if isinstance(alone, str):
+                    raise ValueError(
+                        f"`models[{index}]` fails at `inputs` of the shape {tuple(inputs.shape)} and "
+                        f"{inputs.dtype}: {alone}"
+                    )
+                if isinstance(together, str) or not _close(together[index], alone):
                     raise ValueError(
                         f"`models[{index}]` computes something else when units without weights are added; expected no "
-                        "normalisation across units. Train networks of different widths in separate calls"
+                        "normalisation across units and no dropout. Train different widths in separate calls"
+                        + (f" ({together})" if isinstance(together, str) else "")
                     )
 
     def _vectorised(self, inputs: int | None) -> Callable[..., Any]:
@@ -130,10 +154,10 @@ class Stack:
 
         return vmap(outputs, in_dims=(0, inputs))
 
-    def _own(self, index: int) -> dict[str, Tensor]:
-        """Return the parameters of a member in its own sizes."""
+    def _own(self, index: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what stacked parameters give a member, in its own sizes."""
         sizes = {name: value.shape for name, value in self._models[index].named_parameters()}
-        return {name: self.parameters[name][_place(index, shape)] for name, shape in sizes.items()}
+        return {name: parameters[name][_place(index, shape)] for name, shape in sizes.items()}
 
     def _check(self, index: int, model: nn.Module) -> None:
         if not isinstance(model, nn.Module):
@@ -143,30 +167,54 @@ class Stack:
             raise ValueError(
                 f"`models[{index}]` holds buffers; expected parameters only, as running statistics cannot be stacked"
             )
-        same = first.keys() == here.keys() and str(self._kinds(self._models[0])) == str(self._kinds(model))
-        if not same or any(
-            first[name].ndim != here[name].ndim or first[name].dtype != here[name].dtype for name in here
-        ):
+        if not here:
+            raise ValueError(f"`models[{index}]` has no parameters; expected a network to train")
+        if first.keys() != here.keys() or _plan(self._models[0], first) != _plan(model, here):
             raise ValueError(
-                f"`models[{index}]` has another architecture or dtype than `models[0]`; expected a difference in sizes "
-                "only. Train them in separate calls"
+                f"`models[{index}]` has another architecture, dtype or set of fixed parameters than `models[0]`; "
+                "expected a difference in sizes only. Train them in separate calls"
+            )
+        if bad := [name for name, value in here.items() if not value.isfinite().all()]:
+            raise ValueError(f"`models[{index}]` has parameters that are not finite in {bad}; expected finite ones")
+
+    def _check_masks(self, masks: Sequence[Mapping[str, Tensor]]) -> None:
+        if len(masks) != len(self._models):
+            raise ValueError(f"`masks` has {len(masks)} entries; expected {len(self._models)}, one a model")
+        for index, model in enumerate(self._models):
+            check_masks(model, masks[index], f"masks[{index}]")
+
+
+def check_masks(model: nn.Module, masks: Mapping[str, Tensor], argument: str) -> None:
+    """Raise if a mask has no parameter, is not boolean, or has another shape than its parameter."""
+    parameters = dict(model.named_parameters())
+    for name, kept in masks.items():
+        if name not in parameters:
+            raise ValueError(f"`{argument}` names {name!r}; expected names among {list(parameters)}")
+        if kept.dtype != torch.bool:
+            raise TypeError(f"`{argument}[{name!r}]` has the dtype {kept.dtype}; expected torch.bool. Use mask.bool()")
+        if kept.shape != parameters[name].shape:
+            raise ValueError(
+                f"`{argument}[{name!r}]` has the shape {tuple(kept.shape)}; expected {tuple(parameters[name].shape)}"
             )
 
-    @staticmethod
-    def _kinds(model: nn.Module) -> list[str]:
-        return [type(module).__name__ for module in model.modules()]
 
-    @staticmethod
-    def _mask(masks: Sequence[Mapping[str, Tensor]] | None, index: int, name: str, value: Tensor) -> Tensor:
-        if masks is None or name not in masks[index]:
-            return torch.ones_like(value)
-        kept = masks[index][name]
-        if kept.shape != value.shape:
-            raise ValueError(
-                f"`masks[{index}][{name!r}]` has the shape {tuple(kept.shape)}; expected {tuple(value.shape)}, that of "
-                "the parameter"
-            )
-        return kept.to(value.dtype)
+def _plan(model: nn.Module, parameters: Mapping[str, Tensor]) -> tuple[object, ...]:
+    """Return what members have in common: classes, their settings but whole numbers (sizes), kinds of parameters."""
+    settings = re.sub(r"(?<![\w.])\d+(?![\w.])", "#", str(model))
+    kinds = [type(module) for module in model.modules()]
+    return settings, kinds, [(value.ndim, value.dtype, value.requires_grad) for value in parameters.values()]
+
+
+def _tried(function: Callable[..., Any], *arguments: Any) -> Tensor | str:
+    """Return the outputs, or what torch says against the arguments."""
+    try:
+        return cast("Tensor", function(*arguments))
+    except (RuntimeError, IndexError) as error:
+        return str(error)
+
+
+def _close(here: Tensor, alone: Tensor) -> bool:
+    return here.shape == alone.shape and torch.allclose(here, alone, 1e-3, 1e-4 * float(alone.abs().max()))
 
 
 def _place(index: int, shape: Sequence[int]) -> tuple[int | slice, ...]:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyphenom._arrays import as_integer, as_real, one_of
+from pyphenom.networks._batches import batches
+from pyphenom.networks._checks import checked_inputs, checked_targets
 from pyphenom.networks.probes import Probe
 from pyphenom.networks.stack import Stack
 
@@ -99,8 +101,9 @@ class History:
         return {"steps": self.steps, **self.values, "diverged": self.diverged}
 
     def __repr__(self) -> str:
-        last = {name: np.array2string(value[-1], precision=4, threshold=6) for name, value in self.values.items()}
-        return f"History(steps={self.steps[-1]}, last: {', '.join(f'{k}={v}' for k, v in last.items())})"
+        last = [f"{k}={np.array2string(v[-1], precision=4, threshold=6)}" for k, v in self.values.items()]
+        diverged = f", {self.diverged.sum()} diverged" if self.diverged.any() else ""
+        return f"History({len(self.steps)} readings{diverged}, last: {', '.join(last) or 'nothing'})"
 
 
 def train(
@@ -119,26 +122,27 @@ def train(
     """Train networks in place, all at once in stacked tensors: seeds, widths and arms of an experiment.
 
     The members share nothing but the arithmetic: each is trained as it would be alone, up to rounding. One thread is
-    used, since the rounding depends on their number; run several experiments in several processes.
+    used, since the rounding depends on their number; run several experiments in several processes. Parameters that
+    require no gradient stay as they are.
 
     Parameters
     ----------
     models : sequence of torch.nn.Module
-        M networks of one architecture; their sizes may differ (see `Stack`).
+        M networks of one architecture, without randomness and with K outputs; their sizes may differ (see `Stack`).
     inputs : Tensor (n, ...)
         Samples, of the networks' dtype.
-    targets : Tensor (n,) or (M, n) of int, or (n, K) for the squared loss
-        Labels, one row a network where arms differ in them; or targets.
+    targets : Tensor (n,) or (M, n) of int, or (n, K) or (M, n, K) for the squared loss
+        Labels from 0 to K - 1, or targets; one row a network where arms differ in them.
     recipe : Recipe
     order : int or sequence of int, optional
-        Seed of the order in which samples are taken: one, and networks with the same samples see the same batches, or
-        one for each network.
+        Seed of the order in which samples are taken, the permutations of ``numpy.random.default_rng(seed)``: one, and
+        networks with the same samples see the same batches, or one for each network.
     subsets : sequence of index arrays, optional
         The samples that each network may use; all of them by default.
     masks : sequence of mapping, optional
         For each network, parameter name to a boolean tensor: where it is False the parameter is held at zero.
     probes : sequence of Probe, optional
-        Read at every step of `at`.
+        Read at every step of `at`; their names must differ.
     at : sequence of int, optional
         Numbers of steps done, from 0 to ``recipe.steps``; by default the last.
     progress : callable, optional
@@ -166,35 +170,51 @@ def train(
     True
     """
     stack = Stack(models, masks)
-    at = sorted(set([recipe.steps] if at is None else [as_integer("at", step, 0, recipe.steps) for step in at]))
-    targets = _checked_targets(inputs, targets, recipe.loss, len(stack))
-    batches = _batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
+    times = set([recipe.steps] if at is None else [as_integer("at", step, 0, recipe.steps) for step in at])
+    inputs = checked_inputs(inputs, targets, next(iter(stack.parameters.values())).dtype)
     stack.check(inputs[:2])
+    targets = checked_targets(stack, inputs, targets, recipe.loss)
+    drawn = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
+    optimiser = _optimiser(stack, recipe)
     read: list[dict[str, NDArray[np.float64]]] = []
 
     def probe(step: int) -> None:
-        if step in at:
-            with torch.no_grad():
-                found = {name: value for each in probes for name, value in each(stack).items()}
-            read.append({name: value.double().cpu().numpy() for name, value in found.items()})
+        if step in times:
+            read.append(_read(probes, stack))
 
-    optimiser = _optimiser(stack, recipe)
-    with _one_thread():
+    with _one_thread(), torch.enable_grad():
         probe(0)
         for step in range(1, recipe.steps + 1):
             for group in optimiser.param_groups:
                 group["lr"] = _rate(recipe, step)
             optimiser.zero_grad()
-            _loss(stack, inputs, targets, next(batches), recipe.loss).backward()  # type: ignore[no-untyped-call]
+            _loss(stack, inputs, targets, next(drawn), recipe.loss).backward()  # type: ignore[no-untyped-call]
             stack.hold_gradients()
             optimiser.step()
             probe(step)
-            if progress and step % max(1, recipe.steps // 100) == 0:
+            if progress and (step % max(1, recipe.steps // 100) == 0 or step == recipe.steps):
                 progress(step, recipe.steps)
     stack.write_back()
     finite = [value.detach().flatten(1).isfinite().all(1) for value in stack.parameters.values()]
     values = {name: np.array([row[name] for row in read]) for name in (read[0] if read else {})}
-    return History(np.array(at, dtype=np.int64), values, ~torch.stack(finite).all(0).numpy())
+    return History(np.array(sorted(times), dtype=np.int64), values, ~torch.stack(finite).all(0).cpu().numpy())
+
+
+def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64]]:
+    found: dict[str, NDArray[np.float64]] = {}
+    for each in probes:
+        with torch.no_grad():
+            values = each(stack)
+        for name, value in values.items():
+            if name in found or name in ("steps", "diverged"):
+                raise ValueError(f"`probes` give {name!r} twice, or it is a field of the history; expected other names")
+            if value.shape != (len(stack),):
+                raise ValueError(
+                    f"`probes` give {name!r} the shape {tuple(value.shape)}; expected {(len(stack),)}, one "
+                    "value a network"
+                )
+            found[name] = value.double().cpu().numpy()
+    return found
 
 
 def _loss(stack: Stack, inputs: Tensor, targets: Tensor, batch: Tensor | None, loss: str) -> Tensor:
@@ -215,81 +235,10 @@ def _loss(stack: Stack, inputs: Tensor, targets: Tensor, batch: Tensor | None, l
     return functional.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), flat, reduction="sum") / count
 
 
-def _batches(
-    count: int,
-    n: int,
-    subsets: Sequence[Sequence[int] | NDArray[np.int64]] | None,
-    order: int | Sequence[int],
-    size: int | None,
-) -> Iterator[Tensor | None]:
-    """Check what says who sees what, and yield indices of samples: (b,) for all members, (M, b), or None for all."""
-    seeds = [order] * count if isinstance(order, (int, np.integer)) else list(order)
-    if len(seeds) != count:
-        raise ValueError(f"`order` has {len(seeds)} seeds; expected one, or {count}, one a network")
-    for index, seed in enumerate(seeds):
-        as_integer(f"order[{index}]", seed, 0)
-    if subsets is None:
-        subsets = [np.arange(n)] * count
-    elif len(subsets) != count:
-        raise ValueError(f"`subsets` has {len(subsets)} entries; expected {count}, one a network")
-    rows = [np.asarray(subset, dtype=np.int64) for subset in subsets]
-    for index, subset in enumerate(rows):
-        if subset.ndim != 1 or not len(subset) or subset.min() < 0 or subset.max() >= n:
-            raise ValueError(f"`subsets[{index}]` is not a list of samples; expected indices from 0 to {n - 1}")
-        if size is not None and len(subset) < size:
-            raise ValueError(f"`subsets[{index}]` has {len(subset)} samples, fewer than the batch size {size}")
-    lengths = {len(subset) for subset in rows}
-    if size is None and len(lengths) > 1:
-        raise ValueError(f"`subsets` have the sizes {sorted(lengths)}; expected equal ones without a batch size")
-    return _drawn(rows, seeds, size, everything=size is None and all(len(subset) == n for subset in rows))
-
-
-def _drawn(
-    rows: Sequence[NDArray[np.int64]], seeds: Sequence[int], size: int | None, everything: bool
-) -> Iterator[Tensor | None]:
-    if everything:
-        while True:
-            yield None
-    keys = [(seed, subset.tobytes()) for seed, subset in zip(seeds, rows, strict=True)]
-    sources = {key: _order(subset, key[0], size) for key, subset in zip(keys, rows, strict=True)}
-    while True:
-        drawn = {key: next(source) for key, source in sources.items()}
-        yield drawn[keys[0]] if len(drawn) == 1 else torch.stack([drawn[key] for key in keys])
-
-
-def _order(subset: NDArray[np.int64], seed: int, size: int | None) -> Iterator[Tensor]:
-    """Yield batches of a subset for ever; the order depends on the seed and the number of samples."""
-    stream = np.random.default_rng(seed)
-    while True:
-        if size is None:
-            yield torch.from_numpy(subset)
-            continue
-        permuted = subset[stream.permutation(len(subset))]
-        for first in range(0, len(subset) - size + 1, size):
-            yield torch.from_numpy(permuted[first : first + size])
-
-
-def _checked_targets(inputs: Tensor, targets: Tensor, loss: str, count: int) -> Tensor:
-    """Return labels as (1 or M, n), or targets as (1, n, K)."""
-    if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor):
-        raise TypeError(
-            f"`inputs` and `targets` are {type(inputs).__name__} and {type(targets).__name__}; expected tensors. "
-            "Use torch.from_numpy"
-        )
-    expected = {"squared": ((len(inputs),), 2), "cross-entropy": ((len(inputs),), 1)}[loss]
-    shaped = targets[None] if targets.ndim == expected[1] else targets
-    if shaped.ndim != expected[1] + 1 or shaped.shape[0] not in (1, count) or shaped.shape[1] != len(inputs):
-        raise ValueError(
-            f"`targets` has the shape {tuple(targets.shape)}; expected {len(inputs)} rows, or {count} times "
-            f"{len(inputs)} where the networks have labels of their own"
-        )
-    if loss == "cross-entropy" and shaped.dtype != torch.int64:
-        raise TypeError(f"`targets` has the dtype {shaped.dtype}; expected torch.int64, the index of the class")
-    return shaped
-
-
 def _optimiser(stack: Stack, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = list(stack.parameters.values())
+    parameters = [value for value in stack.parameters.values() if value.requires_grad]
+    if not parameters:
+        raise ValueError("`models` have no parameter that requires a gradient; expected at least one to train")
     if recipe.optimiser == "adam":
         return torch.optim.Adam(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(parameters, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay)
