@@ -45,7 +45,7 @@ def batches(
 
 
 def _indices(name: str, subset: Sequence[int] | NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    row = np.array(subset)
+    row = np.asarray(subset)
     if row.ndim != 1 or not row.size or row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= n:
         raise ValueError(
             f"`{name}` has shape {row.shape} and dtype {row.dtype}; expected indices of samples, 0 to {n - 1}. "

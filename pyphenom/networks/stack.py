@@ -53,7 +53,8 @@ class Stack:
     """
 
     def __init__(self, models: Sequence[nn.Module], masks: Sequence[Mapping[str, Tensor]] | None = None) -> None:
-        if isinstance(models, nn.Sequential):  # a sequence of its layers
+        given: object = models
+        if isinstance(given, nn.Module) and not isinstance(given, nn.ModuleList):  # else its layers would be members
             raise TypeError("`models` is one network; expected a sequence of them. Pass [model]")
         self._models = tuple(models)
         if not self._models:
@@ -65,7 +66,7 @@ class Stack:
             raise ValueError("`models` share parameters; expected networks of their own. Use copy.deepcopy")
         if masks is not None:
             self._check_masks(masks)
-        self._base = copy.deepcopy(self._models[0]).to("meta")
+        self._base = copy.deepcopy(self._models[0])  # not on "meta", which unties shared weights
         self.parameters: dict[str, Tensor] = {}
         self.masks: dict[str, Tensor] = {}
         members = [dict(model.named_parameters()) for model in self._models]

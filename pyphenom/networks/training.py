@@ -213,7 +213,7 @@ def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64
                     f"`probes` give {name!r} the shape {tuple(value.shape)}; expected {(len(stack),)}, one "
                     "value a network"
                 )
-            found[name] = value.double().cpu().numpy()
+            found[name] = value.detach().double().cpu().numpy().copy()  # not a view of parameters
     return found
 
 
