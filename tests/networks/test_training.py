@@ -217,6 +217,7 @@ def test_one_sample_is_enough():
 
 def batches(subsets=None, order=0, size=4, steps=13, count=2, n=N):
     """Return the samples that each network saw at each step, read off the gradients of an embedding."""
+    drawn = size or (n if subsets is None else len(subsets[0]))
     models = [nn.Embedding(n, 2, dtype=torch.float64) for _ in range(count)]
     for model in models:
         nn.init.zeros_(model.weight)
@@ -225,8 +226,8 @@ def batches(subsets=None, order=0, size=4, steps=13, count=2, n=N):
     def probe(stack):
         gradient = stack.parameters["weight"].grad
         if gradient is not None:
-            # a gradient at equal outputs is (-1/2, 1/2) / size for each time that a sample is drawn
-            counts = (gradient[:, :, 1] * 2 * (size or n)).abs().round().int().tolist()
+            # at equal outputs the gradient is (-1/2, 1/2) / drawn for each time that a sample occurs in the batch
+            counts = (gradient[:, :, 1] * 2 * drawn).abs().round().int().tolist()
             seen.append([Counter({i: c for i, c in enumerate(row) if c}) for row in counts])
         return {}
 
