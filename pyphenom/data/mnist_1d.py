@@ -56,8 +56,8 @@ def mnist1d(samples: int = 5000, seed: int = 42) -> Images:
         Number of signals, a multiple of 10: all classes have the same size. 5000 take about a second; the last eight
         sets are kept for the next call.
     seed : int
-        Of the generator, below 2**32. While a set is made, other threads must not draw from `numpy.random`'s or
-        `random`'s global generators; afterwards these are as they were.
+        Of the generator, below 2**32. While a set is made, other threads must not draw from NumPy's or
+        Python's global generators; afterwards these are as they were.
 
     Returns
     -------
