@@ -49,7 +49,7 @@ ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
 # A replicate of every arm takes half a minute; in smoke the learning only has to produce rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys((FRESH, UP_TO, ALWAYS), 2) | dict.fromkeys(ARMS[:6], 1),
-    "quick": dict.fromkeys(ARMS, 8) | {SAMPLES: 6},
+    "quick": dict.fromkeys(ARMS, 8) | {WIDE: 16, CRITICAL: 16},
     "full": dict.fromkeys(ARMS, 40),
 }
 POOL, TEST_POINTS = 8000, 4000
@@ -60,7 +60,7 @@ CLASSES = 10
 WIDTHS = (8, 16, 24, 32, 48, 64, 96, 192)
 VALLEY, PEAK, TAIL = [16, 24], [48, 64], 192
 WIDTH_N = 2000
-WIDTH_RECIPE = Recipe(steps=4000, learning_rate=0.1, batch_size=50, schedule="linear")
+WIDTH_RECIPE = Recipe(steps=3000, learning_rate=0.1, batch_size=50, schedule="linear")
 
 # In samples.
 COUNTS = (100, 200, 300, 400, 500, 600, 800, 1200, 2000)
@@ -74,9 +74,9 @@ EARLY, MIDDLE, LATE = [200, 300, 400], [800, 1000], 2000
 TIMES_RECIPE = Recipe(steps=2000, learning_rate=0.1, batch_size=100)
 
 # With weight reuse: digits, squared loss, all samples in every step.
-REUSE_WIDTHS = (6, 14, 20, 40)
+REUSE_WIDTHS = (6, 14, 40)
 FIRST, SWITCH, LAST = 6, 14, 40
-REUSE_N, REPEATS = 100, 4  # training sets in one cell, disjoint: one alone says little
+REUSE_N, REPEATS = 100, 8  # training sets in one cell, disjoint: one alone says little
 REUSE_RECIPE = Recipe(steps=800, learning_rate=0.03, loss="squared", optimiser="adam", schedule="linear")
 
 EPSILON = 0.1  # of the effective model complexity: Nakkiran et al. count as fitted what has a tenth of errors left
@@ -235,11 +235,14 @@ def _location(arm: str, quantity: str, axis: str, valley: list[int]) -> Any:
 
     def statistic(rows: pd.DataFrame) -> Any:
         table = Select(quantity, arm, axis).measured(rows)
-        rise = table.sub(table[valley].mean(axis=1), axis=0).clip(lower=0.0).loc[:, table.columns > max(valley)]
-        centre = (rise * np.log2(rise.columns.to_numpy(np.float64))).sum(axis=1) / rise.sum(axis=1)
+        points = table.columns.to_numpy(np.float64)
+        rise = np.maximum(table.to_numpy() - table[valley].mean(axis=1).to_numpy()[:, None], 0.0) * (
+            points > max(valley)
+        )
+        centre = rise @ np.log2(points) / rise.sum(axis=1)
         fitted = Select("train_error", arm, axis).measured(rows)
         places = [_crossing(fitted.columns.to_numpy(np.float64), row) for row in fitted.to_numpy()]
-        return centre.to_numpy() - np.log2(places)
+        return centre - np.log2(places)
 
     return statistic
 
@@ -304,8 +307,8 @@ study = Study(
                "the cross-entropy has its peak with clean labels too: half as much again as at 8 units", log=True),
         _claim("loss-descends", CLEAN, "test_loss", "width", TAIL, PEAK, Less(),
                "and falls beyond", log=True),
-        _claim("samples-hurt", SAMPLES, "test_loss", "n", MORE, FEW, Greater(float(np.log(1.1))),
-               "four times the samples raise the cross-entropy by more than a tenth", log=True, kind="conditional"),
+        _claim("samples-hurt", SAMPLES, "test_loss", "n", MORE, FEW, Greater(),
+               "four times the samples raise the cross-entropy", log=True, kind="conditional"),
         _claim("samples-help", SAMPLES, "test_loss", "n", 2000, FEW, Less(), "twenty times the samples lower it",
                log=True),
         Claim("samples-location", "and that rise is centred within 1 octave of the number of samples that just fits",
@@ -327,17 +330,18 @@ study = Study(
               Greater(float(np.log(1.05))), arms=(ALWAYS, FRESH), quantities=("test_loss",)),
     ),
     controls=(
-        _claim("clean-rise", CLEAN, "test_error", "width", PEAK, VALLEY, Greater(0.01),
-               "the error rises by more than 1 % with clean labels",
+        _claim("clean-rise", CLEAN, "test_error", "width", PEAK, VALLEY, Greater(0.02),
+               "the error rises by more than 2 % with clean labels",
                protects=("width-rise", "width-descent", "noise-raises", "width-location")),
-        _claim("samples-hurt-error", SAMPLES, "test_error", "n", MORE, FEW, Greater(),
-               "four times the samples raise the share of errors too", protects=("samples-hurt",)),
-        _claim("clean-time-rise", WIDE_CLEAN, "test_error", "step", MIDDLE, EARLY, Greater(),
-               "the error of a wide network rises in time with clean labels", protects=("time-rise",)),
-        _claim("critical-descent", CRITICAL, "test_error", "step", MIDDLE, LATE, Greater(),
-               "the error of a network that just fits falls again", protects=("time-descent", "time-no-descent")),
-        _claim("switch-freezes", UP_TO, "test_loss", "width", LAST, SWITCH, Equivalent(float(np.log(1.1))),
-               "with the reuse ended at 14 units, 40 have the same loss", log=True,
+        _claim("samples-hurt-error", SAMPLES, "test_error", "n", MORE, FEW, Greater(0.05),
+               "four times the samples raise the share of errors too, by more than 5 %", protects=("samples-hurt",)),
+        _claim("clean-time-rise", WIDE_CLEAN, "test_error", "step", MIDDLE, EARLY, Greater(0.01),
+               "the error of a wide network rises by more than 1 % in time with clean labels", protects=("time-rise",)),
+        _claim("critical-descent", CRITICAL, "test_error", "step", MIDDLE, LATE, Greater(0.01),
+               "the error of a network that just fits falls again, by more than 1 %",
+               protects=("time-descent", "time-no-descent")),
+        _claim("fresh-freezes", FRESH, "test_loss", "width", LAST, FIRST, Equivalent(float(np.log(1.1))),
+               "without reuse 40 units have the loss of 6", log=True,
                protects=("reuse-freezes", "reuse-cliff", "reuse-costs")),
     ),
     figures=(
