@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from pyphenom.networks.models import ACTIVATIONS
+
 
 class Stack:
     """Networks of one architecture in stacked tensors, so that one matrix product serves all of them.
@@ -81,7 +83,7 @@ class Stack:
             self.parameters[name] = stacked.requires_grad_(first.requires_grad)
             if not free.all():
                 self.masks[name] = free
-        self._forward = {shared: self._vectorised(None if shared else 0) for shared in (True, False)}
+        self._vectorised = {shared: self._vmapped(shared) for shared in (True, False)}
 
     def __len__(self) -> int:
         return len(self._models)
@@ -99,7 +101,7 @@ class Stack:
         -------
         Tensor (M, n, ...)
         """
-        return cast("Tensor", self._forward[shared](self.parameters, inputs))
+        return self._forward(self.parameters, inputs, shared)
 
     def hold_gradients(self) -> None:
         """Set the gradients of what is held at zero to zero."""
@@ -134,7 +136,7 @@ class Stack:
             for name, value in self.parameters.items()
         }
         with torch.no_grad():
-            together = _tried(self._forward[True], drawn, inputs)
+            together = _tried(self._forward, drawn, inputs, True)
             for index, model in enumerate(self._models):
                 alone = _tried(functional_call, model, self._own(index, drawn), (inputs,))
                 if isinstance(alone, str):
@@ -149,11 +151,22 @@ class Stack:
                         + (f" ({together})" if isinstance(together, str) else "")
                     )
 
-    def _vectorised(self, inputs: int | None) -> Callable[..., Any]:
+    def _forward(self, parameters: dict[str, Tensor], x: Tensor, shared: bool) -> Tensor:
+        if x.ndim != (2 if shared else 3) or not _is_fully_connected(self._base, parameters):
+            return cast("Tensor", self._vectorised[shared](parameters, x))
+        x = x.expand(len(self), -1, -1)  # what follows is vmap's work without its bookkeeping, most of the time
+        for name, layer in self._base.named_children():
+            if type(layer) is nn.Linear:
+                x = torch.baddbmm(parameters[f"{name}.bias"][:, None], x, parameters[f"{name}.weight"].mT)
+            else:
+                x = layer(x)
+        return x
+
+    def _vmapped(self, shared: bool) -> Callable[..., Any]:
         def outputs(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
             return cast("Tensor", functional_call(self._base, parameters, (x,)))
 
-        return vmap(outputs, in_dims=(0, inputs))
+        return vmap(outputs, in_dims=(0, None if shared else 0))
 
     def _own(self, index: int, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what stacked parameters give a member, in its own sizes."""
@@ -204,6 +217,14 @@ def _plan(model: nn.Module, parameters: Mapping[str, Tensor]) -> tuple[object, .
     settings = re.sub(r"(?<![\w.])\d+(?![\w.])", "#", str(model))
     kinds = [type(module) for module in model.modules()]
     return settings, kinds, [(value.ndim, value.dtype, value.requires_grad) for value in parameters.values()]
+
+
+def _is_fully_connected(model: nn.Module, parameters: Mapping[str, Tensor]) -> bool:
+    """Whether a network is linear layers with a bias, no two of them tied, and functions of single units."""
+    if type(model) is not nn.Sequential or {type(layer) for layer in model} - {nn.Linear, *ACTIVATIONS.values()}:
+        return False
+    layers = [name for name, layer in model.named_children() if type(layer) is nn.Linear]
+    return set(parameters) == {f"{name}.{kind}" for name in layers for kind in ("weight", "bias")}
 
 
 def _tried(function: Callable[..., Any], *arguments: Any) -> Tensor | str:

@@ -60,6 +60,13 @@ def test_a_stack_computes_what_its_members_compute(models):
         torch.testing.assert_close(found, model(X))
 
 
+def test_inputs_may_have_more_axes():
+    models = [net(3, 5, 2), net(3, 4, 2)]
+    sequences = torch.stack([X, -X, X + 1], dim=1)
+    for found, model in zip(Stack(models).outputs(sequences), models, strict=True):
+        torch.testing.assert_close(found, model(sequences))
+
+
 def test_members_may_see_inputs_of_their_own():
     models = STACKS["crossing"]
     inputs = torch.stack([X, 2 * X])
