@@ -127,7 +127,11 @@ def measurement(
         quartiles = np.array([np.quantile(groups[place], [0.25, 0.5, 0.75]) for place in infinite]).T
         error = [quartiles[1] - quartiles[0], quartiles[2] - quartiles[1]]
         places = np.array(infinite, dtype=np.float64)
-        axes.errorbar(places, quartiles[1], yerr=error, markerfacecolor="white", label="median, quartiles", **style)
+        name = "median, quartiles"
+        known = name in axes.get_legend_handles_labels()[1]
+        axes.errorbar(
+            places, quartiles[1], yerr=error, markerfacecolor="white", label=None if known else name, **style
+        )
 
 
 def divergence(axes: Axes, x: float) -> None:
@@ -189,10 +193,7 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
-        if len(axes.get_legend_handles_labels()[1]) > 4:  # too tall to leave the curves in sight
-            canvas.legend(loc="outside lower center", ncols=2)
-        else:
-            axes.legend()
+        canvas.legend(loc="outside lower center", ncols=2)  # inside it would cover points
     return canvas
 
 
