@@ -129,9 +129,7 @@ def measurement(
         places = np.array(infinite, dtype=np.float64)
         name = "median, quartiles"
         known = name in axes.get_legend_handles_labels()[1]
-        axes.errorbar(
-            places, quartiles[1], yerr=error, markerfacecolor="white", label=None if known else name, **style
-        )
+        axes.errorbar(places, quartiles[1], yerr=error, markerfacecolor="white", label=None if known else name, **style)
 
 
 def divergence(axes: Axes, x: float) -> None:
