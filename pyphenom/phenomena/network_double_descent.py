@@ -46,7 +46,7 @@ WIDE, CRITICAL, WIDE_CLEAN = "256 units", "48 units", "256 units, clean labels"
 FRESH, UP_TO, ALWAYS = "no reuse", "reuse up to 20 units", "reuse always"
 
 ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
-# A replicate of every arm takes a quarter of a minute; in smoke learning only has to produce rows, and claims stay open.
+# A replicate of every arm takes a quarter of a minute; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys((FRESH, UP_TO, ALWAYS), 2) | dict.fromkeys(ARMS[:6], 1),
     "quick": dict.fromkeys(ARMS, 8) | {WIDE: 16, CRITICAL: 16},
