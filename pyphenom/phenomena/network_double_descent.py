@@ -49,7 +49,7 @@ ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
 # A replicate of every arm takes a quarter of a minute; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys((FRESH, UP_TO, ALWAYS), 2) | dict.fromkeys(ARMS[:6], 1),
-    "quick": dict.fromkeys(ARMS, 8) | {WIDE: 16, CRITICAL: 16},
+    "quick": dict.fromkeys(ARMS, 8) | {WIDE: 16, CRITICAL: 16, FRESH: 12, UP_TO: 12, ALWAYS: 12},
     "full": dict.fromkeys(ARMS, 40),
 }
 POOL, TEST_POINTS = 8000, 4000
@@ -76,7 +76,7 @@ TIMES_RECIPE = Recipe(steps=2000, learning_rate=0.1, batch_size=100)
 # With weight reuse: digits, squared loss, all samples in every step.
 REUSE_WIDTHS = (6, 20, 40)
 FIRST, SWITCH, LAST = 6, 20, 40
-REUSE_N, REPEATS = 100, 6  # training sets in one cell, disjoint: one alone says little
+REUSE_N, REPEATS = 100, 5  # training sets in one cell, disjoint: one alone says little
 REUSE_RECIPE = Recipe(steps=800, learning_rate=0.03, loss="squared", optimiser="adam", schedule="linear")
 
 EPSILON = 0.1  # of the effective model complexity: Nakkiran et al. count as fitted what has a tenth of errors left
