@@ -11,6 +11,7 @@ from pyphenom.phenomena.network_double_descent import (
     ALWAYS,
     ARMS,
     FRESH,
+    LAST,
     LATE,
     NOISY,
     REUSE_WIDTHS,
@@ -69,8 +70,8 @@ def test_arms_share_what_they_do_not_change(short):
     loss = {arm: t[t["quantity"] == "test_loss"].set_index("width")["value"] for arm, t in rows.items()}
     reused = [width for width in REUSE_WIDTHS if width <= SWITCH]
     np.testing.assert_allclose(loss[UP_TO][reused], loss[ALWAYS][reused], rtol=1e-6)
-    np.testing.assert_allclose(loss[UP_TO][40], loss[FRESH][40], rtol=1e-6)
-    assert abs(loss[ALWAYS][40] - loss[FRESH][40]) > 1e-3
+    np.testing.assert_allclose(loss[UP_TO][LAST], loss[FRESH][LAST], rtol=1e-5)  # float32, in different stacks
+    assert abs(loss[ALWAYS][LAST] - loss[FRESH][LAST]) > 1e-3
 
 
 def test_replicates_of_an_arm_share_no_stream():
