@@ -1,0 +1,193 @@
+"""Curvature products of any torch model on one batch: double-backward with the graph retained between products."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pyphenom._arrays import Float
+from pyphenom.curvature._torch_loss import Loss
+
+_CHUNK = 16  # vectors in one vmapped backward pass: intermediate results take this many times the memory of one
+
+
+class AutogradProducts:
+    r"""Products with the gradient, Hessian, Gauss-Newton matrix and Jacobian of the sum of a batch's losses.
+
+    One forward pass in the constructor; its graph, and those of the first derivatives when they are first needed, are kept.
+    Parameters and buffers are copies: the model, its ``.grad``, running statistics and the random state stay as they were.
+
+    With :math:`g = \nabla L` on the graph, :math:`Hv = \partial(g\cdot v)/\partial\theta`. With
+    :math:`w(u) = J^\top u` on the graph for a dummy u, :math:`Jv = \partial(w\cdot v)/\partial u`, since w is linear in u;
+    and :math:`Gv = J^\top H_\ell Jv` for the Hessian :math:`H_\ell` of the loss in the outputs.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    loss : Loss
+    X, y : Tensor
+        One batch, on the model's device.
+    parameters : dict of str to Tensor
+        As `select` gives them; P entries in all.
+    dtype : torch.dtype
+        That of the computation.
+
+    Raises
+    ------
+    ValueError
+        If the forward pass draws random numbers, or outputs and targets do not fit.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, X: Tensor, y: Tensor, parameters: dict[str, Tensor], dtype: torch.dtype
+    ) -> None:
+        self._loss = loss
+        with torch.inference_mode(False), torch.enable_grad():
+            self._theta = [value.detach().to(dtype, copy=True).requires_grad_() for value in parameters.values()]
+            state = dict(zip(parameters, self._theta, strict=True))
+            for name, value in (*model.named_parameters(), *model.named_buffers()):
+                if name not in state:
+                    state[name] = _converted(value, dtype)
+            self._f = _forward(model, state, X)
+            self._y = loss.prepared(self._f, y)
+        self.output_shape = tuple(self._f.shape)
+        self.samples = len(self._f)
+        self.size = sum(value.numel() for value in self._theta)
+        self.outputs = self._f.detach().reshape(self.samples, -1).cpu().numpy()
+        self.loss = float(loss.value(self._f.detach().double(), _converted(self._y, torch.float64)))
+        self._gradient: list[Tensor | None] | None = None
+        self._pullback: tuple[Tensor, list[Tensor | None]] | None = None
+        self._vmap = True
+
+    def gradient(self) -> Float:
+        """Return the gradient (P,)."""
+        return self._flat([g if g is None else g.detach()[None] for g in self._gradients()], 1)[0]
+
+    def hessian(self, V: Float) -> Float:
+        """Return V H for rows V (K, P)."""
+        return self._flat(self._grad(self._gradients(), self._theta, self._split(V)), len(V))
+
+    def ggn(self, V: Float) -> Float:
+        """Return V G for rows V (K, P)."""
+        U = self._loss.hessian(self._f, self._y, self._jacobian(V))
+        return self._flat(self._grad([self._f], self._theta, [U]), len(V))
+
+    def jacobian(self, V: Float) -> Float:
+        """Return J v for rows V (K, P), as (K, n, C)."""
+        return self._jacobian(V).reshape(len(V), self.samples, -1).cpu().numpy()
+
+    def jacobian_transpose(self, U: Float) -> Float:
+        """Return the transpose of J times each of U (K, n, C), as (K, P)."""
+        u = self._tensor(U).reshape(len(U), *self._f.shape)
+        return self._flat(self._grad([self._f], self._theta, [u]), len(U))
+
+    def _jacobian(self, V: Float) -> Tensor:
+        if self._pullback is None:
+            with torch.enable_grad():
+                u = torch.zeros_like(self._f, requires_grad=True)
+                pulled = torch.autograd.grad(self._f, self._theta, u, create_graph=True, allow_unused=True)
+            self._pullback = u, list(pulled)
+        u, w = self._pullback
+        (image,) = self._grad(w, [u], self._split(V))
+        return torch.zeros((len(V), *u.shape), dtype=u.dtype, device=u.device) if image is None else image
+
+    def _gradients(self) -> list[Tensor | None]:
+        if self._gradient is None:
+            with torch.enable_grad():
+                total = self._loss.value(self._f, self._y)
+                self._gradient = list(torch.autograd.grad(total, self._theta, create_graph=True, allow_unused=True))
+        return self._gradient
+
+    def _grad(
+        self, outputs: Sequence[Tensor | None], inputs: list[Tensor], blocks: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """Differentiate outputs . blocks[k] in the inputs for every k; None where nothing depends on an input."""
+        pairs = [(f, v) for f, v in zip(outputs, blocks, strict=True) if f is not None and f.requires_grad]
+        if not pairs:
+            return [None] * len(inputs)
+        f, v = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        count = len(v[0])
+        if count > 1 and self._vmap:
+            try:
+                starts = range(0, count, _CHUNK)
+                parts = [_derivative(f, inputs, [b[i : i + _CHUNK] for b in v], batched=True) for i in starts]
+            except RuntimeError as error:  # an operation without a batching rule; anything else fails below, too
+                self._vmap = False
+                del error
+            else:
+                return [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]  # type: ignore[arg-type]
+        rows = [_derivative(f, inputs, [b[k] for b in v]) for k in range(count)]
+        return [None if row[0] is None else torch.stack(row) for row in zip(*rows, strict=True)]  # type: ignore[arg-type]
+
+    def _tensor(self, V: Float) -> Tensor:
+        # torch warns of arrays that may not be written to, and takes none with negative strides.
+        return torch.from_numpy(np.require(V, None, ["C", "W"])).to(self._f)
+
+    def _split(self, V: Float) -> list[Tensor]:
+        pieces = self._tensor(V).split([value.numel() for value in self._theta], dim=1)
+        return [piece.reshape(-1, *value.shape) for piece, value in zip(pieces, self._theta, strict=True)]
+
+    def _flat(self, pieces: Sequence[Tensor | None], count: int) -> Float:
+        full = [
+            self._f.new_zeros((count, value.numel())) if piece is None else piece.reshape(count, -1)
+            for piece, value in zip(pieces, self._theta, strict=True)
+        ]
+        out: Float = torch.cat(full, dim=1).cpu().numpy()
+        return out
+
+
+def _derivative(
+    outputs: list[Tensor], inputs: list[Tensor], vectors: list[Tensor], batched: bool = False
+) -> tuple[Tensor | None, ...]:
+    return torch.autograd.grad(outputs, inputs, vectors, retain_graph=True, allow_unused=True, is_grads_batched=batched)
+
+
+def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
+    value = value.detach()
+    return value.to(dtype, copy=True) if value.is_floating_point() else value.clone()
+
+
+def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
+    """Return the outputs at a state that stands in for the model's, with kernels that can be differentiated twice."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        random = stack.enter_context(preserved_random_state(X.device))
+        outputs = torch.func.functional_call(model, state, (X,))
+        drawn = any(
+            not torch.equal(before, after) for before, after in zip(random, random_state(X.device), strict=True)
+        )
+    if drawn:
+        raise ValueError(
+            "`model` draws random numbers in its forward pass, so that there is no one loss to differentiate; expected a "
+            "deterministic model. Switch dropout off with model.eval()"
+        )
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point() or outputs.ndim == 0:
+        raise TypeError(f"`model` gives a {type(outputs).__name__}; expected a floating tensor (n, ...) of outputs")
+    return outputs
+
+
+def random_state(device: Any) -> list[Tensor]:
+    """Return the state of torch's generators on the CPU and, where it is another, on the device."""
+    states = [torch.get_rng_state()]
+    return states if device.type != "cuda" else [*states, torch.cuda.get_rng_state(device)]
+
+
+@contextlib.contextmanager
+def preserved_random_state(device: Any) -> Iterator[list[Tensor]]:
+    """Restore torch's random state at the end; give it to look at."""
+    states = random_state(device)
+    try:
+        yield states
+    finally:
+        torch.set_rng_state(states[0])
+        if len(states) > 1:
+            torch.cuda.set_rng_state(states[1], device)
