@@ -12,20 +12,21 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyphenom._arrays import Float
-from pyphenom.curvature._torch_loss import Loss
+from pyphenom.curvature._torch_loss import Loss, recorded
 
-_CHUNK = 16  # vectors in one vmapped backward pass: intermediate results take this many times the memory of one
+_CHUNK, _WORK = 16, 2**25
 
 
 class AutogradProducts:
     r"""Products with the gradient, Hessian, Gauss-Newton matrix and Jacobian of the sum of a batch's losses.
 
-    One forward pass in the constructor; its graph, and those of the first derivatives when they are first needed, are kept.
-    Parameters and buffers are copies: the model, its ``.grad``, running statistics and the random state stay as they were.
+    One forward pass in the constructor; its graph, and those of the first derivatives once they are needed, are kept.
+    Parameters and buffers are copies: the model, its ``.grad``, running statistics and the random state stay as they
+    were.
 
     With :math:`g = \nabla L` on the graph, :math:`Hv = \partial(g\cdot v)/\partial\theta`. With
-    :math:`w(u) = J^\top u` on the graph for a dummy u, :math:`Jv = \partial(w\cdot v)/\partial u`, since w is linear in u;
-    and :math:`Gv = J^\top H_\ell Jv` for the Hessian :math:`H_\ell` of the loss in the outputs.
+    :math:`w(u) = J^\top u` on the graph for a dummy u, :math:`Jv = \partial(w\cdot v)/\partial u`, since w is linear in
+    u; and :math:`Gv = J^\top H_\ell Jv` for the Hessian :math:`H_\ell` of the loss in the outputs.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class AutogradProducts:
         self, model: nn.Module, loss: Loss, X: Tensor, y: Tensor, parameters: dict[str, Tensor], dtype: torch.dtype
     ) -> None:
         self._loss = loss
-        with torch.inference_mode(False), torch.enable_grad():
+        with recorded():
             self._theta = [value.detach().to(dtype, copy=True).requires_grad_() for value in parameters.values()]
             state = dict(zip(parameters, self._theta, strict=True))
             for name, value in (*model.named_parameters(), *model.named_buffers()):
@@ -57,17 +58,19 @@ class AutogradProducts:
             self._f = _forward(model, state, X)
             self._y = loss.prepared(self._f, y)
         self.output_shape = tuple(self._f.shape)
-        self.samples = len(self._f)
+        self.samples: int = self._f.shape[0]
         self.size = sum(value.numel() for value in self._theta)
-        self.outputs = self._f.detach().reshape(self.samples, -1).cpu().numpy()
+        self.outputs: Float = self._f.detach().reshape(self.samples, -1).cpu().numpy()
         self.loss = float(loss.value(self._f.detach().double(), _converted(self._y, torch.float64)))
         self._gradient: list[Tensor | None] | None = None
         self._pullback: tuple[Tensor, list[Tensor | None]] | None = None
-        self._vmap = True
+        # Many vectors in a pass where it is bound by dispatch; one where it is bound by arithmetic, and memory counts.
+        self._chunk = min(_CHUNK, max(1, _WORK // (self.samples * self.size)))
 
     def gradient(self) -> Float:
         """Return the gradient (P,)."""
-        return self._flat([g if g is None else g.detach()[None] for g in self._gradients()], 1)[0]
+        block = self._flat([None if g is None else g.detach()[None] for g in self._gradients()], 1)
+        return block.reshape(-1)
 
     def hessian(self, V: Float) -> Float:
         """Return V H for rows V (K, P)."""
@@ -80,7 +83,8 @@ class AutogradProducts:
 
     def jacobian(self, V: Float) -> Float:
         """Return J v for rows V (K, P), as (K, n, C)."""
-        return self._jacobian(V).reshape(len(V), self.samples, -1).cpu().numpy()
+        out: Float = self._jacobian(V).reshape(len(V), self.samples, -1).cpu().numpy()
+        return out
 
     def jacobian_transpose(self, U: Float) -> Float:
         """Return the transpose of J times each of U (K, n, C), as (K, P)."""
@@ -89,20 +93,23 @@ class AutogradProducts:
 
     def _jacobian(self, V: Float) -> Tensor:
         if self._pullback is None:
-            with torch.enable_grad():
+            with recorded():
                 u = torch.zeros_like(self._f, requires_grad=True)
-                pulled = torch.autograd.grad(self._f, self._theta, u, create_graph=True, allow_unused=True)
-            self._pullback = u, list(pulled)
+                self._pullback = u, self._recorded_derivative(self._f, u)
         u, w = self._pullback
         (image,) = self._grad(w, [u], self._split(V))
         return torch.zeros((len(V), *u.shape), dtype=u.dtype, device=u.device) if image is None else image
 
     def _gradients(self) -> list[Tensor | None]:
         if self._gradient is None:
-            with torch.enable_grad():
-                total = self._loss.value(self._f, self._y)
-                self._gradient = list(torch.autograd.grad(total, self._theta, create_graph=True, allow_unused=True))
+            with recorded():
+                self._gradient = self._recorded_derivative(self._loss.value(self._f, self._y), None)
         return self._gradient
+
+    def _recorded_derivative(self, value: Tensor, vector: Tensor | None) -> list[Tensor | None]:
+        if not value.requires_grad:  # only parameters that the model does not use
+            return [None] * len(self._theta)
+        return list(torch.autograd.grad(value, self._theta, vector, create_graph=True, allow_unused=True))
 
     def _grad(
         self, outputs: Sequence[Tensor | None], inputs: list[Tensor], blocks: Sequence[Tensor]
@@ -113,24 +120,24 @@ class AutogradProducts:
             return [None] * len(inputs)
         f, v = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         count = len(v[0])
-        if count > 1 and self._vmap:
+        if min(count, self._chunk) > 1:
             try:
-                starts = range(0, count, _CHUNK)
-                parts = [_derivative(f, inputs, [b[i : i + _CHUNK] for b in v], batched=True) for i in starts]
+                size = self._chunk
+                parts = [_derivative(f, inputs, [b[i : i + size] for b in v], True) for i in range(0, count, size)]
             except RuntimeError as error:  # an operation without a batching rule; anything else fails below, too
-                self._vmap = False
+                self._chunk = 1
                 del error
             else:
-                return [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]  # type: ignore[arg-type]
+                return [None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)]
         rows = [_derivative(f, inputs, [b[k] for b in v]) for k in range(count)]
-        return [None if row[0] is None else torch.stack(row) for row in zip(*rows, strict=True)]  # type: ignore[arg-type]
+        return [None if row[0] is None else torch.stack(row) for row in zip(*rows, strict=True)]
 
     def _tensor(self, V: Float) -> Tensor:
         # torch warns of arrays that may not be written to, and takes none with negative strides.
         return torch.from_numpy(np.require(V, None, ["C", "W"])).to(self._f)
 
     def _split(self, V: Float) -> list[Tensor]:
-        pieces = self._tensor(V).split([value.numel() for value in self._theta], dim=1)
+        pieces = torch.split(self._tensor(V), [value.numel() for value in self._theta], dim=1)
         return [piece.reshape(-1, *value.shape) for piece, value in zip(pieces, self._theta, strict=True)]
 
     def _flat(self, pieces: Sequence[Tensor | None], count: int) -> Float:
@@ -159,7 +166,6 @@ def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         random = stack.enter_context(preserved_random_state(X.device))
         outputs = torch.func.functional_call(model, state, (X,))
         drawn = any(
@@ -167,8 +173,8 @@ def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
         )
     if drawn:
         raise ValueError(
-            "`model` draws random numbers in its forward pass, so that there is no one loss to differentiate; expected a "
-            "deterministic model. Switch dropout off with model.eval()"
+            "`model` draws random numbers in its forward pass, so that there is no one loss to differentiate; expected "
+            "a deterministic model. Switch dropout off with model.eval()"
         )
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point() or outputs.ndim == 0:
         raise TypeError(f"`model` gives a {type(outputs).__name__}; expected a floating tensor (n, ...) of outputs")

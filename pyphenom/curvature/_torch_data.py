@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Batches:
         self._device, self._dtype = device, dtype
         self._pairs: Any = None
         if y is None:
-            if isinstance(X, Tensor | np.ndarray) or not isinstance(X, Iterable):
+            if isinstance(X, Tensor | np.ndarray) or not hasattr(X, "__iter__"):
                 raise TypeError(f"`y` is missing and `X` is a {type(X).__name__}; expected targets, or batches (X, y)")
             if iter(X) is X:
                 raise TypeError(
@@ -57,8 +57,8 @@ class Batches:
         self._X, self._y = _tensor("X", X), _tensor("y", y)
         if self._X.ndim == 0 or self._y.ndim == 0 or len(self._X) != len(self._y) or len(self._X) == 0:
             raise ValueError(
-                f"`X` and `y` have the shapes {tuple(self._X.shape)} and {tuple(self._y.shape)}; expected as many samples "
-                "along the first axis of both, at least one"
+                f"`X` and `y` have the shapes {tuple(self._X.shape)} and {tuple(self._y.shape)}; expected as many "
+                "samples along the first axis of both, at least one"
             )
         self._size = len(self._X) if batch_size is None else as_integer("batch_size", batch_size, 1)
         self.count = -(-len(self._X) // self._size)

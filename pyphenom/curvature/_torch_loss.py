@@ -1,9 +1,10 @@
-"""What a loss is to a curvature product: its value, gradient and Hessian in the outputs, and the likelihood behind it."""
+"""What a loss is to a curvature product: value, gradient and Hessian in the outputs, and the likelihood behind it."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,13 @@ NO_LIKELIHOOD = (
     "`samples` asks for targets drawn from the likelihood, which a user's own loss does not tell. Use "
     "fisher(samples=None) for the empirical Fisher matrix, or a loss of torch"
 )
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[None]:
+    """Record a graph, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,8 @@ class Loss:
         """Return the targets as `value` needs them: of the outputs' shape, or class indices (n, ...); checked."""
         if outputs.ndim == 0 or targets.ndim == 0 or len(outputs) != len(targets):
             raise ValueError(
-                f"`y` has shape {tuple(targets.shape)} and the model's outputs {tuple(outputs.shape)}; expected as many "
-                "samples along the first axis of both"
+                f"`y` has shape {tuple(targets.shape)} and the model's outputs {tuple(outputs.shape)}; expected as "
+                "many samples along the first axis of both"
             )
         if self.kind == "user":
             return targets
@@ -86,7 +94,7 @@ class Loss:
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the gradients of the samples' losses in their outputs, of the outputs' shape."""
-        with torch.enable_grad():
+        with recorded():
             f = outputs.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.value(f, targets), f)
         return gradient
@@ -107,7 +115,7 @@ class Loss:
                 1.0 if not targets.is_floating_point() else targets.sum(1, keepdim=True),
             )
             return w * ((1.0 - smoothing) * mass + smoothing) * p * (V - (p * V).sum(2, keepdim=True))
-        with torch.enable_grad():
+        with recorded():
             f = f.requires_grad_()
             (gradient,) = torch.autograd.grad(self.value(f, targets), f, create_graph=True)
             if not gradient.requires_grad:  # a loss that is linear in the outputs
@@ -116,10 +124,10 @@ class Loss:
         return torch.stack(rows)
 
     def sampled_gradients(self, outputs: Tensor, samples: int, rng: np.random.Generator) -> Tensor:
-        r"""Return gradients (samples, n, ...) at targets drawn from the likelihood, whose covariance is the loss's Hessian.
+        r"""Return gradients (samples, n, ...) at drawn targets, whose covariance is the loss's Hessian.
 
-        The likelihood is :math:`e^{-\ell}`: classes from the softmax, Bernoulli, or a Gaussian around the output, of unit
-        variance for half the squared distance. A weight w of the loss scales the gradients by :math:`\sqrt w`.
+        The likelihood is :math:`e^{-\ell}`: classes from the softmax, Bernoulli, or a Gaussian around the output, of
+        unit variance for half the squared distance. A weight w of the loss scales the gradients by :math:`\sqrt w`.
         """
         f, w = outputs.detach(), self.weight(tuple(outputs.shape))
         # One draw after another in the order of the samples: however these are cut into batches, each gets its own.
@@ -175,8 +183,8 @@ def as_loss(loss: Any, reduction: str | None = None) -> Loss:
             return Loss("cross_entropy", mean, factor, float(loss.label_smoothing))
         if mean:
             raise ValueError(
-                "`loss` divides by the summed weights of the classes that a batch holds, so that batches do not add up. "
-                "Use CrossEntropyLoss(weight=..., reduction='sum')"
+                "`loss` divides by the summed weights of the classes that a batch holds, so that batches do not add "
+                "up. Use CrossEntropyLoss(weight=..., reduction='sum')"
             )
     if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.pos_weight is None:
         return Loss("binary_cross_entropy", mean, factor)
@@ -194,14 +202,14 @@ def _indices(outputs: Tensor, targets: Tensor) -> Tensor:
     shape, classes = (outputs.shape[0], *outputs.shape[2:]), outputs.shape[1]
     if targets.is_floating_point() or targets.is_complex() or targets.numel() != math.prod(shape):
         raise ValueError(
-            f"`y` has shape {tuple(targets.shape)} and dtype {targets.dtype}; expected class indices (integers) of shape "
-            f"{shape}, or class probabilities of shape {tuple(outputs.shape)}"
+            f"`y` has shape {tuple(targets.shape)} and dtype {targets.dtype}; expected class indices (integers) of "
+            f"shape {shape}, or class probabilities of shape {tuple(outputs.shape)}"
         )
     targets = targets.reshape(shape).long()
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"`y` holds class {low if low < 0 else high}; expected 0 to {classes - 1}, as the model has {classes} outputs. "
-            "Leave ignored samples out of the data"
+            f"`y` holds class {low if low < 0 else high}; expected 0 to {classes - 1}, as the model has {classes} "
+            "outputs. Leave ignored samples out of the data"
         )
     return targets

@@ -1,4 +1,4 @@
-"""A torch model's loss to second order at its parameters: gradient, Hessian, Gauss-Newton, Fisher, NTK, as operators."""
+"""A torch model's loss to second order: gradient, Hessian, Gauss-Newton, Fisher and tangent kernel, as operators."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ def linearize(
     Parameters
     ----------
     model : torch.nn.Module
-        As it stands: batch norm in train or eval mode, residual, attention, recurrent. Nothing of it is changed. In train
-        mode batch norm takes its statistics from each batch, so that batches are not those of all samples together.
+        As it stands: batch norm in train or eval mode, residual, attention, recurrent. Nothing of it is changed. In
+        train mode batch norm takes its statistics from each batch, so that a cut of the data changes the loss.
     loss : str, torch.nn.Module or callable
         ``"mean_squared"``, ``"half_squared"`` (half the squared distance, mean over samples), ``"cross_entropy"``;
         ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss`` or their functions; or any
         ``loss(outputs, targets) -> scalar`` that is a mean over the samples.
     X, y : tensor or array (n, ...)
-        Inputs and targets. Or X alone: an iterable of batches (X, y) that can be read again, such as a DataLoader with a
-        fixed set of samples; it is read once for every block product, so the data may be larger than memory.
+        Inputs and targets. Or X alone: an iterable of batches (X, y) that can be read again, such as a DataLoader
+        over a fixed set of samples; it is read once for every block product, so the data may be larger than memory.
     dtype : torch.float32 or torch.float64, optional
         In which everything is computed, on a copy of the parameters; that of the model by default.
     parameters : names, patterns or parameters, optional
@@ -100,8 +100,8 @@ def linearize(
 
     Notes
     -----
-    Batches are weighted by their samples: any cut of the data gives the same operators up to rounding, a ragged last batch
-    included. A sum over batches or processes accumulates in float64.
+    Batches are weighted by their samples: any cut of the data gives the same operators up to rounding, a ragged last
+    batch included. A sum over batches or processes accumulates in float64.
 
     Examples
     --------
@@ -200,17 +200,17 @@ class Linearization:
         return self._operator(lambda V: lambda products, y: products.ggn(V))
 
     def fisher(self, samples: int | None = None, seed: int = 0) -> Operator:
-        r"""Return the Fisher matrix :math:`\frac1N\sum_i\mathbb E_g[J_i^\top gg^\top J_i]` (P, P), empirical or Monte Carlo.
+        r"""Return the Fisher matrix :math:`\frac1N\sum_i\mathbb E_g[J_i^\top gg^\top J_i]` (P, P), or its estimate.
 
         Parameters
         ----------
         samples : int, optional
-            Targets drawn for each sample from the model's likelihood :math:`e^{-\ell}`: g is the gradient of the loss in
-            the outputs there, and the expectation over the draws is the Gauss-Newton matrix. With None, the empirical
-            Fisher matrix: g at the given target.
+            Targets drawn for each sample from the model's likelihood :math:`e^{-\ell}`: g is the gradient of the loss
+            in the outputs there, and the expectation over the draws is the Gauss-Newton matrix. With None, the
+            empirical Fisher matrix: g at the given target.
         seed : int
-            Of the draws, which are the same in every product and however the samples are cut into batches; processes of a
-            group draw independently.
+            Of the draws, which are the same in every product and however the samples are cut into batches; processes
+            of a group draw independently.
 
         Returns
         -------
@@ -269,7 +269,7 @@ class Linearization:
         if side == "parameters":
             return self._operator(lambda V: lambda p, y: p.jacobian_transpose(p.jacobian(V)), mean=False)
         J = self.jacobian()
-        return Operator(J.shape[0], self.dtype, lambda U: J.rows(J.T.rows(U)))
+        return Operator(J.shape[0], self.dtype, lambda U: J.rows(J.rows_of_transpose(U)))
 
     def jacobian(self) -> RectangularOperator:
         """Return the Jacobian (nC, P) of the outputs, sample by sample, with its transpose as ``rmatvec``.
@@ -281,8 +281,8 @@ class Linearization:
         """
         if self._group is not None:
             raise ValueError(
-                "the outputs of a process `group` lie in several processes; expected an operator on the parameters. Use "
-                "ntk(side='parameters'), or linearize without `group` for the rows of this process"
+                "the outputs of a process `group` lie in several processes; expected an operator on the parameters. "
+                "Use ntk(side='parameters'), or linearize without `group` for the rows of this process"
             )
         width = self._rows() // self._samples
 
@@ -319,7 +319,7 @@ class Linearization:
             count += products.samples
         assert total is not None
         if self._group is not None:
-            # The Hessian of a sum is the sum of Hessians: each process's own product, added up, with the samples behind it.
+            # The Hessian of a sum is the sum of Hessians: each process's own product, then the count.
             buffer = torch.from_numpy(np.append(total, count)).to(next(iter(self._theta.values())).device)
             torch.distributed.all_reduce(buffer, group=self._group)
             summed = buffer.cpu().numpy()
@@ -361,7 +361,7 @@ class Linearization:
         return made or AutogradProducts(self._point, self._loss, X, y, self._theta, self._dtype)
 
     def _rows(self) -> int:
-        """Number of outputs of all samples of this process."""
+        """Return the number of outputs of all samples of this process."""
         if self._kept is not None:
             return self._kept[0].outputs.size
         if self._outputs == 0:
