@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch_curvature import Attention, Dense, PlainNorm, Recurrent, Residual, close, integers, mlp, normal, seeded
+from torch_curvature import (
+    Attention,
+    Dense,
+    PlainGroupNorm,
+    PlainNorm,
+    Recurrent,
+    Residual,
+    close,
+    integers,
+    mlp,
+    normal,
+    seeded,
+)
 
 from pyphenom.curvature import _torch_autograd
 from pyphenom.curvature._torch_autograd import AutogradProducts
@@ -249,6 +261,33 @@ def test_what_vmap_cannot_do_is_done_one_by_one():
     truth, ours = Dense(plain, label_loss, X, LABELS, mean=False), products(model, "cross_entropy", X, LABELS)
     close(ours.hessian(np.eye(truth.P)), truth.hessian)
     close(ours.ggn(np.eye(truth.P)), truth.ggn)
+    assert ours._chunk == 1
+
+
+def test_group_norm_whose_batching_rule_fails():
+    def make(norm):
+        return lambda: nn.Sequential(nn.Linear(4, 4), norm(2, 4), nn.Tanh(), nn.Linear(4, C))
+
+    X = normal(N, 4)
+    truth = Dense(seeded(make(PlainGroupNorm)), label_loss, X, LABELS, mean=False)
+    ours = products(seeded(make(nn.GroupNorm)), "cross_entropy", X, LABELS)
+    close(ours.hessian(np.eye(truth.P)), truth.hessian)
+    close(ours.ggn(np.eye(truth.P)), truth.ggn)
+
+
+@pytest.mark.parametrize("product", ["hessian", "ggn", "jacobian"])
+def test_a_wrong_batching_rule_is_noticed(product, monkeypatch):
+    derivative = _torch_autograd._derivative
+
+    def mixed_up(outputs, inputs, vectors, batched=False):
+        pieces = derivative(outputs, inputs, vectors, batched)
+        return tuple(piece.roll(1, 0) for piece in pieces) if batched else pieces
+
+    model, X = seeded(lambda: mlp(4, 5, C)), normal(N, 4)
+    truth = getattr(products(model, "cross_entropy", X, LABELS), product)(np.eye(43))
+    monkeypatch.setattr(_torch_autograd, "_derivative", mixed_up)
+    ours = products(model, "cross_entropy", X, LABELS)
+    close(getattr(ours, product)(np.eye(43)), truth)
     assert ours._chunk == 1
 
 

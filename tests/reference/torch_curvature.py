@@ -5,13 +5,14 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call, jacrev
+from torch.func import functional_call, grad, jacrev
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def hessian(f):
-    # Not torch.func.hessian: forward mode has no rule for fused attention.
-    return jacrev(jacrev(f))
+    # Not torch.func.hessian, for attention has no forward mode; not jacrev of jacrev, for the backward passes of layer
+    # and batch norm, once batched by vmap, have wrong derivatives themselves (torch 2.13).
+    return jacrev(grad(f))
 
 
 def flat(values):
@@ -57,18 +58,18 @@ class Dense:
         self.n, self.C, self.P = n, out[0].numel(), len(theta)
         self.loss = float(total(theta).detach())
         self.outputs = out.reshape(n, -1).numpy()
-        self.gradient = jacrev(total)(theta).detach().numpy()
+        self.gradient = grad(total)(theta).detach().numpy()
         self.hessian = hessian(total)(theta).detach().numpy()
         J = jacrev(f)(theta).detach().reshape(n, self.C, self.P).numpy()
         inner = [hessian(sample_loss)(out[i], y[i]).reshape(self.C, self.C).detach().numpy() for i in range(n)]
-        g = [jacrev(sample_loss)(out[i], y[i]).reshape(self.C).detach().numpy() for i in range(n)]
+        g = [grad(sample_loss)(out[i], y[i]).reshape(self.C).detach().numpy() for i in range(n)]
         self.ggn = weight * sum(J[i].T @ inner[i] @ J[i] for i in range(n))
         self.fisher = weight * sum(np.outer(J[i].T @ g[i], J[i].T @ g[i]) for i in range(n))
         self.jacobian = J.reshape(-1, self.P)
 
 
 class PlainNorm(nn.BatchNorm2d):
-    """Batch norm by its formula: torch.func's second derivative of torch's own is wrong in train mode (torch 2.13)."""
+    """Batch norm by its formula, to be differentiated by itself."""
 
     def forward(self, x):
         mean, var = self.running_mean, self.running_var
@@ -76,6 +77,13 @@ class PlainNorm(nn.BatchNorm2d):
             mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
         scale = self.weight / torch.sqrt(var + self.eps)
         return (x - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+
+
+class PlainGroupNorm(nn.GroupNorm):
+    def forward(self, x):
+        groups = x.reshape(len(x), self.num_groups, -1)
+        mean, var = groups.mean(2, keepdim=True), groups.var(2, keepdim=True, correction=0)
+        return ((groups - mean) / torch.sqrt(var + self.eps)).reshape(x.shape) * self.weight + self.bias
 
 
 class Residual(nn.Module):
