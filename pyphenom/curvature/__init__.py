@@ -9,18 +9,23 @@ from pyphenom.curvature.operator import Operator, RectangularOperator, as_operat
 
 if TYPE_CHECKING:
     from pyphenom.curvature.torch_linearize import Linearization, linearize
+    from pyphenom.curvature.torch_sharpness import Crossing, SharpnessTracker
 
 __all__ = [
+    "Crossing",
     "Linearization",
     "Operator",
     "RectangularOperator",
+    "SharpnessTracker",
     "as_operator",
     "linearize",
 ]
 
 # torch takes a second to import: only who linearises a model pays for it.
 _LAZY = {
+    "Crossing": "torch_sharpness",
     "Linearization": "torch_linearize",
+    "SharpnessTracker": "torch_sharpness",
     "linearize": "torch_linearize",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,28 +14,13 @@ from torch import Tensor, nn
 
 from pyphenom._arrays import Float, Progress, as_integer, one_of
 from pyphenom.curvature._torch_autograd import AutogradProducts
+from pyphenom.curvature._torch_backend import Products, native
 from pyphenom.curvature._torch_data import Batches
 from pyphenom.curvature._torch_loss import NO_LIKELIHOOD, Loss, as_loss
 from pyphenom.curvature._torch_parameters import select, slices
 from pyphenom.curvature.operator import Operator, RectangularOperator
 
 BACKENDS, SIDES = ("auto", "native", "autograd"), ("auto", "parameters", "samples")
-
-
-class Products(Protocol):
-    """Products on one batch at one parameter vector; sums over the samples. Blocks hold one vector a row."""
-
-    size: int
-    samples: int
-    outputs: Float
-    loss: float
-
-    def gradient(self) -> Float: ...  # noqa: D102
-    def hessian(self, V: Float) -> Float: ...  # noqa: D102
-    def ggn(self, V: Float) -> Float: ...  # noqa: D102
-    def jacobian(self, V: Float) -> Float: ...  # noqa: D102
-    def jacobian_transpose(self, U: Float) -> Float: ...  # noqa: D102
-
 
 Part: TypeAlias = Callable[[Products, Tensor], Float]
 """What one batch and its targets add to a sum over the samples."""
@@ -162,12 +147,17 @@ class Linearization:
         self.size = sum(value.numel() for value in self._parameters.values())
         self.dtype: np.dtype[Any] = np.dtype(str(self._dtype).removeprefix("torch."))
         self.backend = backend
+        self._readings = 0
+        self._kept: tuple[Products, Tensor] | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Read the model's parameters and buffers again; operators already made then act at the new ones."""
-        self._kept: tuple[Products, Tensor] | None = None
-        if self._batches.single:
+        self._readings += 1
+        again = getattr(self._kept[0], "refresh", None) if self._kept is not None else None
+        if again is not None:
+            again()
+        elif self._batches.single:
             self._point, self._theta = self._model, self._parameters
             ((X, y),) = self._batches
             self._kept = self._products(X, y), y
@@ -228,15 +218,15 @@ class Linearization:
         key = [as_integer("seed", seed, 0)]
         if self._group is not None:
             key.append(torch.distributed.get_rank(self._group))
-        drawn: list[Any] = [None, None]
+        drawn: list[Any] = [0, None]  # with one batch, once for each reading of the parameters
 
         def parts(V: Float) -> Part:
             rng = np.random.default_rng(key)
 
             def part(products: Products, y: Tensor) -> Float:
-                g = drawn[1] if drawn[0] is products else self._output_gradients(products, y, samples, rng)
-                if self._kept is not None:
-                    drawn[:] = products, g
+                if self._kept is None or drawn[0] != self._readings:
+                    drawn[:] = self._readings, self._output_gradients(products, y, samples, rng)
+                g = drawn[1]
                 along = np.einsum("mnc,knc->mkn", g, products.jacobian(V)) / len(g)
                 return products.jacobian_transpose(np.einsum("mkn,mnc->knc", along, g))
 
@@ -351,7 +341,7 @@ class Linearization:
     def _products(self, X: Tensor, y: Tensor) -> Products:
         made: Products | None = None
         if self._asked != "autograd":
-            made = _native(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
+            made = native(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
             if made is None and self._asked == "native":
                 raise ValueError(
                     "`backend` is 'native', which has no kernel for this model, loss or selection of parameters. Use "
@@ -382,18 +372,6 @@ class Linearization:
     def __repr__(self) -> str:
         data = f"{self._samples} samples" if self._samples else "samples not yet counted"
         return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend})"
-
-
-def _native(
-    model: nn.Module, loss: Loss, X: Tensor, y: Tensor, dtype: torch.dtype, parameters: dict[str, Tensor], compress: Any
-) -> Products | None:
-    """Return products from the native kernels, or None where they do not cover the model."""
-    try:
-        from pyphenom.curvature._torch_native import native_products  # type: ignore[import-not-found]
-    except ImportError:
-        return None
-    made: Products | None = native_products(model, loss, X, y, dtype, parameters, compress)
-    return made
 
 
 def _precision(dtype: Any) -> torch.dtype:
