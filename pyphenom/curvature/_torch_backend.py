@@ -48,7 +48,8 @@ def native(
         from pyphenom.curvature._torch_native import native_products  # type: ignore[import-not-found]
     except ImportError:
         return None
-    if X.device.type != "cpu" or type(model) is not nn.Sequential:
+    kinds = {value.dtype for value in model.parameters()}
+    if X.device.type != "cpu" or type(model) is not nn.Sequential or not kinds <= {torch.float32, torch.float64}:
         return None
     share = "mean" if loss.factor is None else "sum"
     if loss.kind == "user":

@@ -1,6 +1,7 @@
 """`linearize`: every operator against the dense truth, cuts of the data, selections, precision, and what is refused."""
 
 import copy
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pyphenom.curvature import Operator, linearize
 
 N, D, C = 10, 4, 3
 X, LABELS, TARGETS = normal(N, D), integers(C, N), normal(N, C, seed=1)
+BACKENDS = ["autograd"] + ["native"] * (find_spec("pyphenom.curvature._torch_native") is not None)
 OPERATORS = ("hessian", "ggn", "fisher", "ntk", "jacobian")
 
 
@@ -58,10 +60,11 @@ def cuts(y):
     }
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("cut", cuts(LABELS))
-def test_every_cut_of_the_data_gives_the_dense_matrices(case, cut):
+def test_every_cut_of_the_data_gives_the_dense_matrices(case, cut, backend):
     loss, y, truth = case
-    linear = linearize(model(), loss, **cuts(y)[cut])
+    linear = linearize(model(), loss, **cuts(y)[cut], backend=backend)
     close(linear.loss, truth.loss)
     close(linear.gradient(), truth.gradient)
     for name in ("hessian", "ggn", "fisher"):
@@ -97,8 +100,11 @@ def test_the_monte_carlo_fisher_matrix_tends_to_the_gauss_newton(loss):
 # ---- one contract for every operator --------------------------------------------------------------------------------
 
 BUILDS = {
-    "one batch": lambda dtype: linearize(model(), "cross_entropy", X, LABELS, dtype),
-    "batches": lambda dtype: linearize(model(), "cross_entropy", X, LABELS, dtype, batch_size=4),
+    f"{name}, {backend}": lambda dtype, backend=backend, size=size: linearize(
+        model(), "cross_entropy", X, LABELS, dtype, backend=backend, batch_size=size
+    )
+    for backend in BACKENDS
+    for name, size in (("one batch", None), ("batches", 4))
 }
 KINDS = {
     **{name: lambda linear, name=name: getattr(linear, name)() for name in OPERATORS},
@@ -205,10 +211,11 @@ def test_names_say_where_each_parameter_lies():
     ],
 )
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_any_subset_is_a_diagonal_block(parameters, names, batch_size):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_any_subset_is_a_diagonal_block(parameters, names, batch_size, backend):
     net, truth = model(), Dense(model(), cross_entropy, X, LABELS)
     wanted = parameters(net) if callable(parameters) else parameters
-    linear = linearize(net, "cross_entropy", X, LABELS, parameters=wanted, batch_size=batch_size)
+    linear = linearize(net, "cross_entropy", X, LABELS, parameters=wanted, batch_size=batch_size, backend=backend)
     whole = linearize(net, "cross_entropy", X, LABELS).names
     assert list(linear.names) == names
     rows = np.concatenate([np.arange(43)[whole[name]] for name in names])
@@ -248,9 +255,10 @@ def test_parameters_that_are_not_there_are_refused(parameters, error, message):
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-def test_operators_stay_at_their_point_until_refreshed(batch_size):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operators_stay_at_their_point_until_refreshed(batch_size, backend):
     net = model()
-    linear = linearize(net, "cross_entropy", X, LABELS, batch_size=batch_size)
+    linear = linearize(net, "cross_entropy", X, LABELS, batch_size=batch_size, backend=backend)
     H, F, before = linear.hessian(), linear.fisher(3), Dense(net, cross_entropy, X, LABELS)
     drawn = F @ np.eye(43)
     with torch.no_grad():
@@ -369,7 +377,7 @@ def test_softmax_regression_at_zero():
 
 
 def test_it_reads_well_and_loads_late():
-    linear = linearize(model(), "cross_entropy", X, LABELS)
+    linear = linearize(model(), "cross_entropy", X, LABELS, backend="autograd")
     assert repr(linear) == "Linearization(43 parameters, 10 samples, cross_entropy loss, float64, autograd)"
     assert linear.backend == "autograd"
     assert "not yet counted" in repr(linearize(model(), "cross_entropy", X, LABELS, batch_size=4))
