@@ -61,7 +61,7 @@ class AutogradProducts:
         self.samples: int = self._f.shape[0]
         self.size = sum(value.numel() for value in self._theta)
         self.outputs: Float = self._f.detach().reshape(self.samples, -1).cpu().numpy()
-        self.loss = float(loss.value(self._f.detach().double(), _converted(self._y, torch.float64)))
+        self.loss = loss.total(self._f, self._y)
         self._gradient: list[Tensor | None] | None = None
         self._pullback: tuple[Tensor, list[Tensor | None]] | None = None
         self._checked: set[str] = set()

@@ -64,14 +64,15 @@ def native(
 
 def _own_loss(model: nn.Module, loss: Loss, X: Tensor, y: Tensor) -> dict[str, Any]:
     """Return a user's loss as functions of arrays (n, C), differentiated by torch at the outputs last seen."""
-    at: list[Tensor] = []
+    at: tuple[Tensor, Tensor]
 
     def linearize(outputs: Float) -> tuple[float, Float]:
+        nonlocal at
         with torch.no_grad():  # the shape of a sample's outputs, which the kernel has flattened
             shape = model(X[:1].to(next(model.parameters()).dtype)).shape[1:]
         f = torch.from_numpy(outputs.copy()).reshape(-1, *shape)
-        at[:] = f, loss.prepared(f, y)
-        return float(loss.value(f.double(), _double(at[1]))), loss.gradient(at[0], at[1]).reshape(len(f), -1).numpy()
+        at = f, loss.prepared(f, y)
+        return loss.total(*at), loss.gradient(at[0], at[1]).reshape(len(f), -1).numpy()
 
     def hessian(U: Float) -> Float:
         block = torch.from_numpy(U.copy()).reshape(-1, *at[0].shape)
@@ -79,7 +80,3 @@ def _own_loss(model: nn.Module, loss: Loss, X: Tensor, y: Tensor) -> dict[str, A
         return product
 
     return {"linearize": linearize, "hessian": hessian}
-
-
-def _double(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value

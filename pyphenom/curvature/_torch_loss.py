@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,20 @@ class Loss:
             smoothing = self.label_smoothing
             return w * functional.cross_entropy(outputs, targets, reduction="sum", label_smoothing=smoothing)
         return w * functional.binary_cross_entropy_with_logits(outputs, targets, reduction="sum")
+
+    def total(self, outputs: Tensor, targets: Tensor) -> float:
+        """Return the value as a number, summed in double precision where the formula is ours."""
+        outputs = outputs.detach()
+        if self.kind != "user":
+            targets = targets.double() if targets.is_floating_point() else targets
+            outputs = outputs.double()
+        return float(self.value(outputs, targets).detach())
+
+    def at(self, device: torch.device, dtype: torch.dtype) -> Loss:
+        """Return the loss with a user's module, such as one with class weights, copied to a device and a type."""
+        if not isinstance(self.function, nn.Module):
+            return self
+        return replace(self, function=copy.deepcopy(self.function).to(device, dtype))
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the gradients of the samples' losses in their outputs, of the outputs' shape."""

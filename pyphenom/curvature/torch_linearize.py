@@ -135,12 +135,12 @@ class Linearization:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"`model` is a {type(model).__name__}; expected a torch.nn.Module")
-        self._model: nn.Module = getattr(model, "_orig_mod", model)  # a compiled model cannot be differentiated twice
-        self._loss, self._group, self._progress = loss, group, progress
+        self._model, self._group, self._progress = _plain(model), group, progress
         self._asked, self._compress = one_of("backend", backend, BACKENDS), compress
         self._parameters = select(self._model, parameters)
         first = next(iter(self._parameters.values()))
         self._dtype = _precision(first.dtype if dtype is None else dtype)
+        self._loss = loss.at(first.device, self._dtype)
         self._batches = Batches(X, y, batch_size, first.device, self._dtype)
         self._samples = self._outputs = 0  # of this process; known after the first pass
         self.names = slices(self._parameters)
@@ -154,10 +154,13 @@ class Linearization:
     def refresh(self) -> None:
         """Read the model's parameters and buffers again; operators already made then act at the new ones."""
         self._readings += 1
-        again = getattr(self._kept[0], "refresh", None) if self._kept is not None else None
-        if again is not None:
+        kept, self._kept = self._kept, None
+        again = getattr(kept[0], "refresh", None) if kept is not None else None
+        if again is not None:  # native kernels keep their memory and what depends on the inputs alone
             again()
+            self._kept = kept
         elif self._batches.single:
+            del kept  # two graphs need not fit in memory
             self._point, self._theta = self._model, self._parameters
             ((X, y),) = self._batches
             self._kept = self._products(X, y), y
@@ -362,16 +365,23 @@ class Linearization:
         self, products: Products, y: Tensor, samples: int | None, rng: np.random.Generator
     ) -> NDArray[Any]:
         """Gradients (M, n, C) of the samples' losses in the outputs: at the targets, or at M drawn ones."""
-        f = torch.from_numpy(products.outputs).reshape(getattr(products, "output_shape", products.outputs.shape))
+        f = torch.from_numpy(products.outputs).to(y.device).reshape(products.output_shape)
         if samples is None:
-            g = self._loss.gradient(f, self._loss.prepared(f, y.cpu()))[None]
+            g = self._loss.gradient(f, self._loss.prepared(f, y))[None]
         else:
             g = self._loss.sampled_gradients(f, samples, rng)
-        return g.reshape(len(g), products.samples, -1).numpy()
+        return g.reshape(len(g), products.samples, -1).cpu().numpy()
 
     def __repr__(self) -> str:
         data = f"{self._samples} samples" if self._samples else "samples not yet counted"
         return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend})"
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """Return what a compiled or a distributed model wraps: the one has no second derivatives, the other reduces."""
+    model = getattr(model, "_orig_mod", model)
+    wrappers: Any = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+    return model.module if isinstance(model, wrappers) else model
 
 
 def _precision(dtype: Any) -> torch.dtype:

@@ -66,7 +66,7 @@ class SharpnessTracker:
     >>> tracker = SharpnessTracker(model, "half_squared", X, y, every=10)
     >>> for step in range(30):
     ...     _ = tracker(step)  # beside your own optimiser step
-    >>> tracker.steps, tracker.sharpness.round(6)
+    >>> tracker.steps, tracker.sharpness.round(3)
     (array([ 0, 10, 20]), array([2., 2., 2.]))
     >>> tracker.crossing(step_size=1.1).step
     0

@@ -122,6 +122,7 @@ def test_scipy_composes_and_solves():
     operator = symmetric()
     assert isinstance(operator, LinearOperator)
     assert aslinearoperator(operator) is operator
+    assert operator.T is operator.H is operator
     v = RNG.standard_normal(P)
     np.testing.assert_allclose((2 * operator + operator.T @ operator) @ v, 2 * A @ v + A.T @ A @ v, rtol=1e-12)
     np.testing.assert_allclose(v @ operator, A @ v, rtol=1e-13)

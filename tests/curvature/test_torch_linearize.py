@@ -299,6 +299,31 @@ def test_precision_is_that_of_a_copy(dtype):
     close(linear.hessian() @ np.eye(43), Dense(net.double(), cross_entropy, X, LABELS).hessian)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_of_a_loss_take_the_type_of_the_computation(dtype):
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    given = nn.CrossEntropyLoss(weights, reduction="sum")
+    linear = linearize(model().float(), given, X, LABELS, dtype)
+
+    def sample_loss(f, y):
+        return nn.functional.cross_entropy(f[None], y[None], weights.double(), reduction="sum")
+
+    truth = Dense(model().float().double(), sample_loss, X, LABELS, mean=False)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    close(linear.loss, truth.loss, tolerance)
+    for kind in ("hessian", "ggn", "fisher"):
+        close(getattr(linear, kind)() @ np.eye(43), getattr(truth, kind), tolerance)
+    assert given.weight is weights
+
+
+def test_wrapped_models_are_unwrapped():
+    net, truth = model(), Dense(model(), cross_entropy, X, LABELS)
+    for wrapped in (torch.compile(net, backend="eager"), nn.DataParallel(net)):
+        linear = linearize(wrapped, "cross_entropy", X, LABELS)
+        assert next(iter(linear.names)) == "0.weight"
+        close(linear.hessian() @ np.eye(43), truth.hessian)
+
+
 def test_half_precision_asks_for_a_type():
     with pytest.raises(TypeError, match=r"`dtype` is bfloat16; expected float32 or float64. Pass dtype=torch.float32"):
         linearize(model().bfloat16(), "cross_entropy", X, LABELS)
@@ -338,9 +363,10 @@ def test_a_loader_leaves_the_random_state_and_keeps_its_order():
     own = torch.Generator().manual_seed(3)
     for loader in (DataLoader(data, 4, shuffle=True), DataLoader(data, 4, shuffle=True, generator=own)):
         linear = linearize(model(), "cross_entropy", loader)
-        state = torch.get_rng_state()
-        close(linear.outputs(), linear.outputs(), 0.0)
+        state, outputs = torch.get_rng_state(), linear.outputs()
         assert torch.equal(torch.get_rng_state(), state)
+        torch.rand(3)  # the caller goes on
+        close(linear.outputs(), outputs, 0.0)
         truth = Dense(model(), cross_entropy, X, LABELS)
         J = linear.jacobian() @ np.eye(43)
         close(J.T @ J, truth.jacobian.T @ truth.jacobian)

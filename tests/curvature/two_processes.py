@@ -37,6 +37,8 @@ def main(rank, folder):
             linear.jacobian()
         with pytest.raises(ValueError, match="several processes"):
             linear.ntk("samples")
+    same = linearize(model, "cross_entropy", X, y, group=dist.group.WORLD).fisher(2) @ V
+    assert not np.allclose(same, linearize(model, "cross_entropy", X, y).fisher(2) @ V), "both processes draw the same"
     np.savez(folder / f"rank{rank}.npz", **out)
     dist.destroy_process_group()
 
