@@ -178,7 +178,7 @@ class Linearization:
 
     def outputs(self) -> Float:
         """Return the model's outputs (n, C) for the samples of this process, flattened to C a sample."""
-        return np.concatenate([products.outputs for products, _ in self._pass()])
+        return np.concatenate(list(self._pass(lambda products, y: products.outputs)))
 
     def gradient(self) -> Float:
         """Return the gradient (P,) of the loss."""
@@ -280,7 +280,7 @@ class Linearization:
         width = self._rows() // self._samples
 
         def product(V: Float) -> Float:
-            parts = [products.jacobian(V).reshape(len(V), -1) for products, _ in self._pass()]
+            parts = list(self._pass(lambda products, y: products.jacobian(V).reshape(len(V), -1)))
             return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
         def adjoint(U: Float) -> Float:
@@ -305,31 +305,31 @@ class Linearization:
         if self._kept is not None and self._group is None:
             value = part(*self._kept)
             return value / value.dtype.type(self._kept[0].samples) if mean else value
-        total, count = None, 0
-        for products, y in self._pass():
-            value = part(products, y)
+        total: Any = None
+        for value in self._pass(part):
             total = value.astype(np.float64) if total is None else total + value
-            count += products.samples
-        assert total is not None
+        count = float(self._samples)
         if self._group is not None:
             # The Hessian of a sum is the sum of Hessians: each process's own product, then the count.
             buffer = torch.from_numpy(np.append(total, count)).to(next(iter(self._theta.values())).device)
             torch.distributed.all_reduce(buffer, group=self._group)
             summed = buffer.cpu().numpy()
             total, count = summed[:-1].reshape(total.shape), summed[-1]
-        return (total / count if mean else total).astype(self.dtype if total.ndim else np.float64)
+        result: Float = (total / count if mean else total).astype(self.dtype if total.ndim else np.float64)
+        return result
 
-    def _pass(self) -> Iterator[tuple[Products, Tensor]]:
-        """Give every batch of this process, linearised; one at a time is in memory."""
+    def _pass(self, part: Part) -> Iterator[Float]:
+        """Give the part of every batch of this process, one of which at a time is linearised and in memory."""
         if self._kept is not None:
-            yield self._kept
+            yield part(*self._kept)
             return
         seen, known = 0, self._samples
         for done, (X, y) in enumerate(self._batches, 1):
             products = self._products(X, y)
             seen += products.samples
-            yield products, y
+            value = part(products, y)
             del products
+            yield value
             if self._progress is not None:
                 self._progress(done, self._batches.count)
         if seen == 0:
@@ -351,14 +351,14 @@ class Linearization:
                     "backend='auto'"
                 )
         self.backend = "autograd" if made is None else "native"
-        return made or AutogradProducts(self._point, self._loss, X, y, self._theta, self._dtype)
+        return made if made is not None else AutogradProducts(self._point, self._loss, X, y, self._theta, self._dtype)
 
     def _rows(self) -> int:
         """Return the number of outputs of all samples of this process."""
         if self._kept is not None:
             return self._kept[0].outputs.size
         if self._outputs == 0:
-            self._outputs = sum(products.outputs.size for products, _ in self._pass())
+            self._outputs = sum(value.size for value in self._pass(lambda products, y: products.outputs))
         return self._outputs
 
     def _output_gradients(

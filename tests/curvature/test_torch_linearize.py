@@ -1,6 +1,7 @@
 """`linearize`: every operator against the dense truth, cuts of the data, selections, precision, and what is refused."""
 
 import copy
+import weakref
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch_curvature import Attention, Dense, Recurrent, Residual, close, integers, mlp, normal, seeded
 
 import pyphenom as ph
-from pyphenom.curvature import Operator, linearize
+from pyphenom.curvature import Operator, linearize, torch_linearize
 
 N, D, C = 10, 4, 3
 X, LABELS, TARGETS = normal(N, D), integers(C, N), normal(N, C, seed=1)
@@ -349,6 +350,29 @@ def test_how_often_the_model_is_called(batch_size, at_once, per_product):
         Counted.calls = 0
         H @ np.ones((43, 16))
         assert Counted.calls == per_product
+
+
+def test_one_batch_at_a_time_is_in_memory(monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(torch_linearize.AutogradProducts):
+        def __init__(self, *args):
+            alive.add(self)
+            most.append(len(alive))
+            super().__init__(*args)
+
+    monkeypatch.setattr(torch_linearize, "AutogradProducts", Watched)
+    linear = linearize(model(), "cross_entropy", X, LABELS, batch_size=2, backend="autograd")
+    linear.outputs(), linear.gradient(), linear.loss
+    for kind in KINDS.values():
+        operator = kind(linear)
+        operator.rmatmat(operator @ np.ones((operator.shape[1], 2)))
+    assert len(most) > 50
+    assert max(most) == 1
+    linear = linearize(model(), "cross_entropy", X, LABELS, backend="autograd")
+    linear.hessian() @ np.ones(43)
+    linear.refresh()
+    assert max(most) == 1
 
 
 def test_progress_is_told_after_each_batch():
