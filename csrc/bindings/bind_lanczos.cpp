@@ -5,6 +5,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bind.hpp"
+#include "lanczos/basis.hpp"
 #include "lanczos/lanczos.hpp"
 
 namespace pyphenom {
@@ -57,6 +58,23 @@ void bind_lanczos_of(py::module_& module) {
         "Extreme eigenpairs; basis (capacity, P) holds `start` start vectors, then the vectors. product(V, out): out "
         "<- "
         "V A for rows of the basis.");
+    module.def(
+        "orthogonalise",
+        [](Array<T> V, Array<T> W, int threads) {
+            const auto v = transposed_view<const T>(V, "V");
+            const auto w = transposed_view<T>(W, "W");
+            require(v.rows == w.rows, "W", std::to_string(w.rows) + " entries long", "as long as the rows of `V`");
+            Array<double> H({w.cols, v.cols}), norms(w.cols);
+            const Matrix<double> h(H.mutable_data(), v.cols, w.cols);
+            double* lengths = norms.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                orthogonalise<T>(v, w, h, lengths, threads);
+            }
+            return py::make_tuple(H, norms);
+        },
+        py::arg("V").noconvert(), py::arg("W").noconvert(), py::arg("threads"),
+        "W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).");
 }
 
 }  // namespace

@@ -58,6 +58,8 @@ class Solver {
             const bool full = used() + options_.block > capacity_;
             if (unread > 0 || (expanded_ < next_check && waiting_ <= options_.block && !sure && !full)) continue;
             const double worst = check();
+            // No residual falls below the drift: rounding, noise or an operator that is not symmetric.
+            if (result_.drift > options_.tolerance * std::max(result_.scale, largest_product_)) break;
             if (result_.converged < options_.wanted) {
                 searching_ = false;
                 missed_before_ = 1.0;
@@ -362,7 +364,7 @@ class Solver {
         if (searching_ && !full) return true;
         if (searching_) missed_before_ = missed();
         if (capacity_ - used() < std::min(search_room, capacity_ / 4))
-            restart(std::max(options_.wanted, capacity_ / 3));
+            restart(std::max(options_.wanted, capacity_ / 2));
         const Index complement = size_ - used();
         searching_ = draw();
         if (searching_) certificate_ = Certificate(better_than_the_last(), complement);
