@@ -17,6 +17,7 @@ namespace {
 using M = Matrix<double>;
 using CM = Matrix<const double>;
 
+constexpr double hopeless = 0.9;  // a full basis that leaves this probability of a miss will not do much better again
 constexpr Index search_room = 12;  // steps that a search for copies should find room for
 
 template <class T>
@@ -39,7 +40,10 @@ class Solver {
         }
         Index unread = waiting_, next_check = 1;
         while (result_.products < options_.max_products) {
-            if (waiting_ == 0 && !draw()) break;  // the basis spans the whole space
+            if (waiting_ == 0 && !draw()) {
+                result_.miss_probability = 0.0;  // the basis spans the whole space
+                break;
+            }
             Index count = std::min({options_.block, waiting_, options_.max_products - result_.products});
             if (searching_) {
                 count = 1;
@@ -64,8 +68,7 @@ class Solver {
                 searching_ = false;
                 missed_before_ = 1.0;
                 if (full) restart(std::max(options_.wanted, expanded_ / 2 + 1));
-            } else if (!copies_matter() || sure || !search(full)) {
-                result_.miss_probability = sure ? missed() : 0.0;
+            } else if (!search(full)) {
                 break;
             }
             next_check = expanded_ + (worst > 30.0 * options_.tolerance ? std::max<Index>(1, expanded_ / 8) : 1);
@@ -308,24 +311,25 @@ class Solver {
             t(j, j) = values_[order_[j]];
         }
         expanded_ = keep;
-        prune();
+        if (waiting_ > options_.block)
+            prune(0.1 * options_.tolerance * result_.scale,
+                  std::max<Index>(1, capacity_ - expanded_ - 2 * options_.block));
         check();
     }
 
-    // Directions of Q that hardly any Ritz vector needs are dropped; what they carried goes into the drift.
-    void prune() {
+    // Directions of Q whose couplings are at most `allowed` together, and as many more as leave only `most`, are
+    // dropped; what they carried goes into the drift.
+    void prune(double allowed, Index most) {
         const Index b = waiting_;
-        if (b <= options_.block) return;
+        if (b == 0) return;
         std::vector<double> g_(static_cast<std::size_t>(b * b)), sizes(b);
         const M g(g_.data(), b, b), couplings = matrix(c_, b, expanded_);
         blas::gemm('N', 'T', 1.0, couplings, couplings, 0.0, g);
         blas::eigen(g, sizes.data(), work_.data(), static_cast<Index>(work_.size()), integer_work_.data(),
                     static_cast<Index>(integer_work_.size()));
-        const double allowed = 0.1 * options_.tolerance * result_.scale;
-        const Index most = std::max<Index>(1, capacity_ - expanded_ - 2 * options_.block);
         Index dropped = 0;
         double lost = result_.drift * result_.drift;
-        while (dropped < b - 1 && (lost + sizes[dropped] <= allowed * allowed || b - dropped > most))
+        while (dropped < b && (lost + sizes[dropped] <= allowed * allowed || b - dropped > most))
             lost += std::max(0.0, sizes[dropped++]);
         if (dropped == 0) return;
         result_.drift = std::sqrt(lost);
@@ -354,21 +358,30 @@ class Solver {
         return points;
     }
 
-    bool copies_matter() const { return options_.miss_probability < 1.0 && !better_than_the_last().empty(); }
-
     double missed() const { return missed_before_ * certificate_.failure(); }
 
-    // Starts the search for copies, or starts it again where the basis is full, or lets it go on. False where the basis
-    // spans the whole space.
+    // All wanted pairs have converged: starts the search for copies, lets it go on, or starts it again where the basis
+    // is full. False where the computation is over.
     bool search(bool full) {
+        const bool matter = !better_than_the_last().empty();
+        result_.miss_probability = !matter ? 0.0 : searching_ ? missed() : missed_before_;
+        if (result_.miss_probability <= options_.miss_probability) return false;
         if (searching_ && !full) return true;
-        if (searching_) missed_before_ = missed();
+        if (searching_ && certificate_.failure() > hopeless) return false;
+        missed_before_ = result_.miss_probability;
+        // A residual of the size of rounding errors has a random direction, which may be a copy's.
+        constexpr double rounding = 100.0 * std::numeric_limits<T>::epsilon();
+        prune(std::min(rounding, 0.1 * options_.tolerance) * result_.scale, waiting_);
         if (capacity_ - used() < std::min(search_room, capacity_ / 4))
-            restart(std::max(options_.wanted, capacity_ / 2));
+            restart(std::max(options_.wanted, capacity_ / 3));
         const Index complement = size_ - used();
         searching_ = draw();
-        if (searching_) certificate_ = Certificate(better_than_the_last(), complement);
-        return searching_;
+        if (searching_) {
+            certificate_ = Certificate(better_than_the_last(), complement);
+            return true;
+        }
+        if (waiting_ == 0) result_.miss_probability = 0.0;
+        return waiting_ > 0;  // [V Q] is the whole space: what waits is all that is left to look at
     }
 
     LanczosResult finish() {

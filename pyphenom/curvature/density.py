@@ -42,8 +42,8 @@ class SpectralDensity:
     Attributes
     ----------
     nodes, weights : array (probes, steps)
-        Gauss quadrature of each probe; the weights of a probe sum to the part of the measure outside `outliers`, 1 - d/P.
-        Rows that ended early, in an invariant subspace, are filled up with weights 0.
+        Gauss quadrature of each probe; its weights sum to the part of the measure outside `outliers`, 1 - d/P. A row
+        that ended early, in an invariant subspace, is filled up with weights 0.
     outliers : array (d,)
         Deflated eigenvalues; each has the weight 1/P and no error.
     size : int
@@ -95,14 +95,10 @@ class SpectralDensity:
 
     def __repr__(self) -> str:
         probes, steps = self.nodes.shape
-        used = self.nodes[self.weights > 0]
-        low, high = (
-            min(used.min(initial=np.inf), *self.outliers, np.inf),
-            max(used.max(initial=-np.inf), *self.outliers),
-        )
+        every = np.concatenate([self.nodes[self.weights > 0], self.outliers])
         return (
-            f"SpectralDensity(P = {self.size}, {probes} probes of {steps} steps, {len(self.outliers)} outliers, nodes in "
-            f"[{low:.4g}, {high:.4g}])"
+            f"SpectralDensity(P = {self.size}, {probes} probes of {steps} steps, {len(self.outliers)} outliers, "
+            f"nodes in [{every.min():.4g}, {every.max():.4g}])"
         )
 
 
@@ -133,7 +129,8 @@ def spectral_density(
     seed : int
         Of the probes.
     deflate : int or Eigenpairs
-        Eigenpairs taken out of the probes and put back without error; a number computes that many, largest in magnitude.
+        Eigenpairs taken out of the probes and put back without error; a number computes that many, largest in
+        magnitude.
     max_bytes : int
         Limit on the memory of the bases: as many probes run at once, as blocks, as fit; at least one.
     progress : callable (products, total), optional
@@ -160,10 +157,11 @@ def spectral_density(
     room = as_integer("max_bytes", max_bytes, 1)
     rng = np.random.default_rng([as_integer("seed", seed, 0), 0x51])
     if isinstance(deflate, Eigenpairs):
-        pairs, spent = deflate, 0
+        pairs: Eigenpairs | None = deflate
+        spent = 0
     else:
         count = as_integer("deflate", deflate, 0, size)
-        pairs = eigsh(operator, count, "LM", seed=seed) if count else None
+        pairs = eigsh(operator, count, "LM", copies=False, seed=seed) if count else None
         spent = pairs.matvecs if pairs else 0
     if pairs is not None and (pairs.vectors.shape[0] != size or not pairs.status.converged):
         raise ValueError(
@@ -192,8 +190,8 @@ def spectral_density(
 def mean_of_orthonormal(each: Float, dimension: int) -> tuple[Float, Float]:
     """Return the mean over rows and its standard error, for quadratic forms of orthonormal random vectors.
 
-    A full orthonormal basis gives the trace whatever the basis, so that the vectors behave like draws without replacement
-    from a population of `dimension`: the variance of the mean carries the factor 1 - K / dimension.
+    A full orthonormal basis gives the trace whatever the basis, so that the vectors behave like draws without
+    replacement from a population of `dimension`: the variance of the mean carries the factor 1 - K / dimension.
     """
     count = len(each)
     if count == 0:

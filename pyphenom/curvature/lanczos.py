@@ -49,8 +49,9 @@ class Eigenpairs:
     vectors : array (P, k)
         Orthonormal columns, in the operator's dtype. ``v0=previous.vectors`` starts the next call from them.
     residuals : array (k,)
-        :math:`|A v_i - \lambda_i v_i|`. Some eigenvalue lies within it of :math:`\lambda_i`; where the others are
-        :math:`\gamma` away, the error of :math:`\lambda_i` is at most its square over :math:`\gamma`.
+        :math:`|A v_i - \lambda_i v_i|`, or up to a tenth of the tolerance more where the basis had to be cut. Some
+        eigenvalue lies within it of :math:`\lambda_i`; where the others are :math:`\gamma` away, the error of
+        :math:`\lambda_i` is at most its square over :math:`\gamma`.
     matvecs : int
         Products with single vectors.
     restarts : int
@@ -212,7 +213,7 @@ def _start(v0: Any, size: int, dtype: np.dtype[Any]) -> Float:
     start = start.reshape(len(start), -1).T
     if start.shape[1] != size:
         raise ValueError(
-            f"`v0` has {start.shape[1]} rows; expected {size}, the operator's size, and vectors as columns"
+            f"`v0` has {start.shape[1]} rows; expected {size}, the operator's size. Pass vectors as columns"
         )
     if len(start) > size:
         raise ValueError(f"`v0` has {len(start)} columns; expected at most {size}, the operator's size")
@@ -245,8 +246,8 @@ def _status(found: dict[str, Any], k: int, tol: float, most: int, accepted: floa
         if found["drift"] > limit:
             return Status(
                 False,
-                f"{missing}; products contradict each other by {found['drift']:.3g}: rounding, or noise, or an operator "
-                "that is not symmetric. Use float64 or a larger tol, and switch off dropout",
+                f"{missing}; products contradict each other by {found['drift']:.3g}: rounding, or noise, or an "
+                "operator that is not symmetric. Use float64 or a larger tol, and switch off dropout",
             )
         return Status(
             False,
@@ -256,8 +257,8 @@ def _status(found: dict[str, Any], k: int, tol: float, most: int, accepted: floa
     if found["miss_probability"] > accepted:
         return Status(
             False,
-            f"all {k} residuals are <= {limit:.3g}, but the search for copies of multiple eigenvalues ended at "
-            f"{most} products with a probability of {found['miss_probability']:.2g} that one is missing. "
-            "Raise max_products, or pass copies=False",
+            f"all {k} residuals are <= {limit:.3g}, but the search for copies of multiple eigenvalues ended after "
+            f"{found['products']} products with a probability of up to {found['miss_probability']:.2g} that one is "
+            "missing. Raise basis_size or max_products, or pass copies=False",
         )
     return Status(True, f"all {k} residuals are <= {limit:.3g} = tol * {found['scale']:.3g}")

@@ -188,8 +188,8 @@ def logdet(
     Examples
     --------
     >>> import numpy as np
-    >>> round(logdet(np.diag([1.0, 2.0, 4.0]), probes=3).value, 10) == round(np.log(8), 10)
-    True
+    >>> round(float(np.exp(logdet(np.diag([1.0, 2.0, 4.0]), probes=3).value)), 10)
+    8.0
     """
     _, dtype, _ = rows_of(operator)
     found = spectral_density(operator, probes, steps, seed, deflate=deflate, progress=progress)
@@ -260,20 +260,21 @@ def _hutch(A: _Counted, products: int) -> tuple[Float, float]:
 
 
 def _xtrace(A: _Counted, products: int) -> tuple[Float, float]:
-    # Rows: Omega; Y = Omega A = R Q with orthonormal rows Q and R lower triangular. Without row i, the span of Y is that
-    # of Q less the direction s_i, the normalised row i of R^-1 transposed: it is orthogonal to every other row of R.
+    # Omega A = R Q with orthonormal rows Q. Without row i, the rows of Omega A span those of Q less the direction s_i
+    # that is orthogonal to every other row of R: the normalised row i of R^-T. Where R is singular, nothing is lost.
     count = products // 2
     Omega = A.rng.standard_normal((count, A.size))
-    Y = A(Omega)
-    q, r = np.linalg.qr(Y.T)
+    q, r = np.linalg.qr(A(Omega).T)
     Q, R = np.ascontiguousarray(q.T), r.T
     Z = A(Q)
-    S = np.linalg.pinv(R).T
-    S /= np.linalg.norm(S, axis=1, keepdims=True)
+    singular = np.linalg.svd(R, compute_uv=False)
+    regular = bool(singular[-1] > 100 * np.finfo(A.dtype).eps * singular[0])
+    S = np.linalg.inv(R).T if regular else np.zeros_like(R)
+    S /= np.linalg.norm(S, axis=1, keepdims=True) if regular else 1.0
     H, W, T = Z @ Q.T, Omega @ Q.T, Omega @ Z.T
     G = W - S * np.einsum("ij,ij->i", S, W)[:, None]  # coordinates in Q of the part of omega_i inside the reduced span
     dot: Callable[[Float, Float], Float] = lambda a, b: np.einsum("ij,ij->i", a, b)  # noqa: E731
     # mu = omega - G Q is the part outside; its length is set to that of a unit normal vector there.
     quadratic = dot(W, R) - dot(T, G) - dot(G, R) + dot(G @ H, G)
     lengths = dot(Omega, Omega) - dot(G, G)
-    return np.trace(H) - dot(S @ H, S) + quadratic * (A.size - count + 1) / lengths, 0.0
+    return np.trace(H) - dot(S @ H, S) + quadratic * (A.size - count + regular) / lengths, 0.0
