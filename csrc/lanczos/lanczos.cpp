@@ -235,7 +235,7 @@ class Solver {
                 orthogonalise<T>(B_.columns(before, others), B_.columns(before + a, 1), M(r.data(), others, 1), &norm,
                                  options_.threads);
             for (Index k = 0; k < others; ++k) c(rest + k, m + a) = r[k];
-            if (!(norm > nothing)) {
+            if (!(norm > nothing) || used() == size_) {
                 result_.drift = std::max(result_.drift, norm);
                 continue;
             }
@@ -358,12 +358,24 @@ class Solver {
         return points;
     }
 
+    // Whether the wanted values have changed since the search began.
+    bool found_better() const {
+        const double margin = options_.tolerance * result_.scale;
+        for (Index r = 0; r < options_.wanted; ++r)
+            if (std::abs(values_[order_[r]] - known_[r]) > margin) return true;
+        return false;
+    }
+
     double missed() const { return missed_before_ * certificate_.failure(); }
 
     // All wanted pairs have converged: starts the search for copies, lets it go on, or starts it again where the basis
     // is full. False where the computation is over.
     bool search(bool full) {
         const bool matter = !better_than_the_last().empty();
+        if (searching_ && found_better()) {
+            searching_ = false;
+            missed_before_ = 1.0;
+        }
         result_.miss_probability = !matter ? 0.0 : searching_ ? missed() : missed_before_;
         if (result_.miss_probability <= options_.miss_probability) return false;
         if (searching_ && !full) return true;
@@ -378,6 +390,8 @@ class Solver {
         searching_ = draw();
         if (searching_) {
             certificate_ = Certificate(better_than_the_last(), complement);
+            known_.clear();
+            for (Index r = 0; r < options_.wanted; ++r) known_.push_back(values_[order_[r]]);
             return true;
         }
         if (waiting_ == 0) result_.miss_probability = 0.0;
@@ -407,6 +421,7 @@ class Solver {
     LanczosOptions options_;
     Index size_, capacity_, expanded_ = 0, waiting_ = 0, ritz_ = 0;
     std::uint64_t draws_ = 0;
+    std::vector<double> known_;  // the wanted values at the start of the search
     std::vector<double> t_, c_, y_, h_, small_, values_, norms_, work_;
     std::vector<int> integer_work_;
     std::vector<Index> order_;
