@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/blas.hpp"
+#include "core/loops.hpp"
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
 
@@ -36,26 +37,24 @@ class Solver {
 
     LanczosResult run(Index start) {
         adopt(start);
-        while (waiting_ < options_.block && draw()) {
+        while (waiting_ < options_.block && draw() > 0.0) {
         }
         Index unread = waiting_, next_check = 1;
         while (result_.products < options_.max_products) {
-            if (waiting_ == 0 && !draw()) {
+            if (waiting_ == 0 && !(draw() > 0.0)) {
                 result_.miss_probability = 0.0;  // the basis spans the whole space
                 break;
             }
             Index count = std::min({options_.block, waiting_, options_.max_products - result_.products});
-            if (searching_) {
-                count = 1;
-                swap_waiting(0, waiting_ - 1);  // the newest direction continues the sequence
-            } else if (unread == 0 && count < waiting_) {
+            if (searching_)
+                count = orient({direction_});
+            else if (unread == 0 && count < waiting_)
                 count = aim(count);
-            }
             multiply(count);
             unread = std::max<Index>(0, unread - count);
             bool sure = false;
             if (searching_) {
-                certificate_.append(t(expanded_ - 1, expanded_ - 1), appended_);
+                continue_search();
                 sure = missed() <= options_.miss_probability;
             }
 
@@ -79,6 +78,8 @@ class Solver {
   private:
     double& t(Index i, Index j) { return t_[i + j * capacity_]; }
     double& c(Index i, Index j) { return c_[i + j * capacity_]; }
+    // What rounding leaves of a product that lies in the basis.
+    double nothing() const { return 4.0 * std::numeric_limits<T>::epsilon() * largest_product_; }
     M matrix(std::vector<double>& room, Index rows, Index cols) const { return {room.data(), rows, cols, capacity_}; }
     Index used() const { return expanded_ + waiting_; }
 
@@ -114,14 +115,15 @@ class Solver {
         return total;
     }
 
-    // A fresh random vector joins Q; false where there is no room in the space.
-    bool draw() {
+    // A fresh random vector joins Q. Returns its share outside [V Q], as a norm; 0 where there is no room in the space.
+    double draw() {
         for (int attempt = 0; attempt < 3 && used() < size_; ++attempt) {
             fill_normal(B_.col(used()), size_, options_.seed, draws_++);
             scale(B_.col(used()), size_, 1.0 / std::sqrt(static_cast<double>(size_)));
-            if (append_normalised(used(), 1e-10) > 0.0) return true;
+            const double left = append_normalised(used(), 1e-10);
+            if (left > 0.0) return left;
         }
-        return false;
+        return 0.0;
     }
 
     // Mixes a thousandth of a random vector into the first start vector: one that is an eigenvector already, or has no
@@ -137,50 +139,45 @@ class Solver {
         for (Index i = 0; i < size_; ++i) q[i] = static_cast<T>((q[i] + factor * noise[i]) * shrink);
     }
 
-    void swap_waiting(Index a, Index b) {
-        if (a == b || waiting_ < 2) return;
-        std::swap_ranges(B_.col(expanded_ + a), B_.col(expanded_ + a) + size_, B_.col(expanded_ + b));
-        for (Index j = 0; j < expanded_; ++j) std::swap(c(a, j), c(b, j));
+    // Turns Q so that its first columns span the residuals of the first unconverged pairs. Returns how many they are.
+    Index aim(Index count) {
+        std::vector<std::vector<double>> residuals;
+        for (Index r = 0; r < std::min(ritz_, options_.wanted); ++r) {
+            if (residual(r) <= options_.tolerance * result_.scale) continue;
+            std::vector<double> x(static_cast<std::size_t>(waiting_), 0.0);
+            for (Index j = 0; j < ritz_; ++j)
+                for (Index i = 0; i < waiting_; ++i) x[i] += c(i, j) * y_[j + order_[r] * capacity_];
+            residuals.push_back(x);
+            if (static_cast<Index>(residuals.size()) == count) break;
+        }
+        return std::max<Index>(1, orient(residuals));
     }
 
-    // Q <- Q U, C <- U^T C with U orthogonal, its first columns spanning the residuals of the first unconverged pairs.
-    // Returns how many directions these are, at least 1.
-    Index aim(Index count) {
+    // Q <- Q U, C <- U^T C with U orthogonal, its first columns spanning `directions`. Returns their rank.
+    Index orient(const std::vector<std::vector<double>>& directions) {
         const Index b = waiting_;
-        std::vector<double> u_(static_cast<std::size_t>(b * b), 0.0), candidate(b);
+        if (b == 1) return 1;
+        std::vector<double> u_(static_cast<std::size_t>(b * b), 0.0);
         const M u(u_.data(), b, b);
-        Index found = 0, aimed = 0;
-        const auto accept = [&]() {
-            double before = 0, after = 0;
-            for (double x : candidate) before += x * x;
+        Index found = 0;
+        const auto accept = [&](std::vector<double> x) {
+            const double before = squared_norm(x.data(), b);
             for (int pass = 0; pass < 2; ++pass)
-                for (Index k = 0; k < found; ++k) {
-                    double s = 0;
-                    for (Index i = 0; i < b; ++i) s += u(i, k) * candidate[i];
-                    for (Index i = 0; i < b; ++i) candidate[i] -= s * u(i, k);
-                }
-            for (double x : candidate) after += x * x;
+                for (Index k = 0; k < found; ++k) axpy(-dot(u.col(k), x.data(), b), u.col(k), x.data(), b);
+            const double after = squared_norm(x.data(), b);
             if (!(after > 1e-16 * before)) return;
-            for (Index i = 0; i < b; ++i) u(i, found) = candidate[i] / std::sqrt(after);
+            for (Index i = 0; i < b; ++i) u(i, found) = x[i] / std::sqrt(after);
             ++found;
         };
-        for (Index r = 0; r < std::min(ritz_, options_.wanted) && found < count; ++r) {
-            if (residual(r) <= options_.tolerance * result_.scale) continue;
-            for (Index i = 0; i < b; ++i) {
-                candidate[i] = 0.0;
-                for (Index j = 0; j < ritz_; ++j) candidate[i] += c(i, j) * y_[j + order_[r] * capacity_];
-            }
-            accept();
-        }
-        aimed = found;
-        // The rest in any order: single directions keep their columns as they are.
-        for (Index e = b - 1; e >= 0 && found < b; --e) {
-            std::fill(candidate.begin(), candidate.end(), 0.0);
-            candidate[e] = 1.0;
-            accept();
+        for (const auto& x : directions) accept(x);
+        const Index rank = found;
+        for (Index e = 0; e < b && found < b; ++e) {
+            std::vector<double> unit(static_cast<std::size_t>(b), 0.0);
+            unit[e] = 1.0;
+            accept(unit);
         }
         turn(u);
-        return std::max<Index>(1, aimed);
+        return rank;
     }
 
     void turn(M u) {
@@ -225,8 +222,6 @@ class Solver {
         expanded_ += count;
         waiting_ = rest;
         // The new directions, orthonormalised one by one; a dependent one ends here.
-        const double nothing = 4.0 * std::numeric_limits<T>::epsilon() * largest_product_;
-        appended_ = 0.0;
         for (Index a = 0; a < count; ++a) {
             const Index others = waiting_ - rest;
             std::vector<double> r(static_cast<std::size_t>(others + 1), 0.0);
@@ -235,7 +230,7 @@ class Solver {
                 orthogonalise<T>(B_.columns(before, others), B_.columns(before + a, 1), M(r.data(), others, 1), &norm,
                                  options_.threads);
             for (Index k = 0; k < others; ++k) c(rest + k, m + a) = r[k];
-            if (!(norm > nothing) || used() == size_) {
+            if (!(norm > nothing()) || used() == size_) {
                 result_.drift = std::max(result_.drift, norm);
                 continue;
             }
@@ -250,7 +245,6 @@ class Solver {
                 ++waiting_;
             }
             c(waiting_ - 1, m + a) = norm;
-            appended_ = norm;
         }
     }
 
@@ -297,7 +291,9 @@ class Solver {
     // V <- the best `keep` Ritz vectors, or as many as leave room for two steps.
     void restart(Index keep) {
         ++result_.restarts;
-        keep = std::clamp<Index>(capacity_ - waiting_ - 2 * options_.block, 1, std::min(keep, expanded_));
+        const Index least = std::min(options_.wanted, expanded_);
+        keep = std::clamp<Index>(capacity_ - waiting_ - 2 * options_.block, least,
+                                 std::max(least, std::min(keep, expanded_)));
         std::vector<double> chosen_(static_cast<std::size_t>(expanded_ * keep));
         const M chosen(chosen_.data(), expanded_, keep);
         for (Index r = 0; r < keep; ++r) std::copy_n(y_.data() + order_[r] * capacity_, expanded_, chosen.col(r));
@@ -381,21 +377,28 @@ class Solver {
         if (searching_ && !full) return true;
         if (searching_ && certificate_.failure() > hopeless) return false;
         missed_before_ = result_.miss_probability;
-        // A residual of the size of rounding errors has a random direction, which may be a copy's.
-        constexpr double rounding = 100.0 * std::numeric_limits<T>::epsilon();
-        prune(std::min(rounding, 0.1 * options_.tolerance) * result_.scale, waiting_);
-        if (capacity_ - used() < std::min(search_room, capacity_ / 4))
+        if (capacity_ < size_ + options_.block && capacity_ - used() < std::min(search_room, capacity_ / 4))
             restart(std::max(options_.wanted, capacity_ / 3));
-        const Index complement = size_ - used();
-        searching_ = draw();
-        if (searching_) {
-            certificate_ = Certificate(better_than_the_last(), complement);
-            known_.clear();
-            for (Index r = 0; r < options_.wanted; ++r) known_.push_back(values_[order_[r]]);
-            return true;
+        const Index known = waiting_, complement = size_ - expanded_;
+        if (complement == 0) {
+            result_.miss_probability = 0.0;
+            return false;
         }
-        if (waiting_ == 0) result_.miss_probability = 0.0;
-        return waiting_ > 0;  // [V Q] is the whole space: what waits is all that is left to look at
+        // Uniform on the sphere of the complement of V: rounding errors may have turned Q towards a copy.
+        const double rest = draw() * std::sqrt(static_cast<double>(size_));
+        direction_.assign(static_cast<std::size_t>(waiting_), rest);
+        fill_normal(direction_.data(), known, options_.seed, draws_++);
+        certificate_ = Certificate(better_than_the_last(), complement);
+        known_.clear();
+        for (Index r = 0; r < options_.wanted; ++r) known_.push_back(values_[order_[r]]);
+        searching_ = true;
+        return true;
+    }
+
+    void continue_search() {
+        direction_.assign(&c(0, expanded_ - 1), &c(0, expanded_ - 1) + waiting_);
+        const double beta = std::sqrt(squared_norm(direction_.data(), waiting_));
+        certificate_.append(t(expanded_ - 1, expanded_ - 1), beta > nothing() ? beta : 0.0);
     }
 
     LanczosResult finish() {
@@ -421,11 +424,11 @@ class Solver {
     LanczosOptions options_;
     Index size_, capacity_, expanded_ = 0, waiting_ = 0, ritz_ = 0;
     std::uint64_t draws_ = 0;
-    std::vector<double> known_;  // the wanted values at the start of the search
+    std::vector<double> known_, direction_;  // the wanted values at the start of the search; where in Q it goes on
     std::vector<double> t_, c_, y_, h_, small_, values_, norms_, work_;
     std::vector<int> integer_work_;
     std::vector<Index> order_;
-    double largest_product_ = 0, appended_ = 0, missed_before_ = 1.0;
+    double largest_product_ = 0, missed_before_ = 1.0;
     bool searching_ = false;
     Certificate certificate_{{}, 1};
     LanczosResult result_;

@@ -11,8 +11,8 @@
 // that lose rank are all the same to this relation; a single start vector makes it the textbook's.
 //
 // Copies of a multiple eigenvalue are orthogonal to every Krylov space of one vector. When the wanted pairs have
-// converged, a fresh random vector joins Q, and Lanczos goes on from it in the complement of [V Q], where a copy is an
-// eigenvector still, until a copy has shown itself or `Certificate` says that none is likely to hide.
+// converged, Lanczos goes on from a fresh random vector in the complement of V, where a copy is an eigenvector still,
+// until a copy has shown itself or `Certificate` says that none is likely to hide.
 #pragma once
 
 #include <cstdint>
