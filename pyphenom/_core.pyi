@@ -3,11 +3,22 @@ Compiled kernels of pyphenom; use them through the Python packages that carry th
 """
 
 from __future__ import annotations
+import collections.abc
 import numpy
 import numpy.typing
 import typing
 
-__all__: list[str] = ["WidthPath", "blas", "cuda_available", "draw_weights", "features", "ridge_fit"]
+__all__: list[str] = [
+    "WidthPath",
+    "blas",
+    "cuda_available",
+    "draw_weights",
+    "features",
+    "lanczos",
+    "orthogonalise",
+    "ridge_fit",
+    "smallest_basis",
+]
 
 class WidthPath:
     """
@@ -102,6 +113,62 @@ def features(
     out <- activation(X W^T + bias), or its transpose with `feature_major`.
     """
 
+@typing.overload
+def lanczos(
+    basis: numpy.typing.NDArray[numpy.float32],
+    start: typing.SupportsInt | typing.SupportsIndex,
+    product: collections.abc.Callable,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    which: str,
+    tolerance: typing.SupportsFloat | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    max_products: typing.SupportsInt | typing.SupportsIndex,
+    miss_probability: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Extreme eigenpairs; basis (capacity, P) holds `start` start vectors, then the vectors. product(V, out): out <- V A for rows of the basis.
+    """
+
+@typing.overload
+def lanczos(
+    basis: numpy.typing.NDArray[numpy.float64],
+    start: typing.SupportsInt | typing.SupportsIndex,
+    product: collections.abc.Callable,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    which: str,
+    tolerance: typing.SupportsFloat | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    max_products: typing.SupportsInt | typing.SupportsIndex,
+    miss_probability: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Extreme eigenpairs; basis (capacity, P) holds `start` start vectors, then the vectors. product(V, out): out <- V A for rows of the basis.
+    """
+
+@typing.overload
+def orthogonalise(
+    V: numpy.typing.NDArray[numpy.float32],
+    W: numpy.typing.NDArray[numpy.float32],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).
+    """
+
+@typing.overload
+def orthogonalise(
+    V: numpy.typing.NDArray[numpy.float64],
+    W: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).
+    """
+
 def ridge_fit(
     Z: numpy.typing.NDArray[numpy.float64],
     y: numpy.typing.NDArray[numpy.float64],
@@ -112,6 +179,16 @@ def ridge_fit(
 ) -> dict:
     """
     Ridge regression at one width: Z (n, N), y (targets, n); penalty > 0.
+    """
+
+def smallest_basis(
+    size: typing.SupportsInt | typing.SupportsIndex,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    start: typing.SupportsInt | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+) -> int:
+    """
+    The fewest rows of a basis that `lanczos` takes.
     """
 
 __version__: str = "0.1.0"

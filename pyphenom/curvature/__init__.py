@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pyphenom.curvature.density import Curve, SpectralDensity, spectral_density
+from pyphenom.curvature.lanczos import Eigenpairs, Status, eigsh
 from pyphenom.curvature.operator import Operator, RectangularOperator, as_operator
+from pyphenom.curvature.trace import Estimate, diagonal, logdet, trace
 
 if TYPE_CHECKING:
     from pyphenom.curvature.torch_linearize import Linearization, linearize
@@ -13,12 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Crossing",
+    "Curve",
+    "Eigenpairs",
+    "Estimate",
     "Linearization",
     "Operator",
     "RectangularOperator",
     "SharpnessTracker",
+    "SpectralDensity",
+    "Status",
     "as_operator",
+    "diagonal",
+    "eigsh",
     "linearize",
+    "logdet",
+    "spectral_density",
+    "trace",
 ]
 
 # torch takes a second to import: only who linearises a model pays for it.
