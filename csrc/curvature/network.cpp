@@ -40,11 +40,11 @@ void Network<T>::dense(Index outputs, Index groups, const DensePlaces& places) {
     const Index size = outputs * (channels_ / groups);
     require(places.weight_value >= 0 && places.weight_value + size <= values(), "weight_value",
             std::to_string(places.weight_value), "a place inside the values");
-    require(places.bias_value + outputs <= values(), "bias_value", std::to_string(places.bias_value),
-            "a place inside the values");
-    require(places.weight + size <= parameters_, "weight", std::to_string(places.weight),
+    require(places.bias_value < 0 || places.bias_value + outputs <= values(), "bias_value",
+            std::to_string(places.bias_value), "a place inside the values");
+    require(places.weight < 0 || places.weight + size <= parameters_, "weight", std::to_string(places.weight),
             "a place inside the parameter vector");
-    require(places.bias + outputs <= parameters_, "bias", std::to_string(places.bias),
+    require(places.bias < 0 || places.bias + outputs <= parameters_, "bias", std::to_string(places.bias),
             "a place inside the parameter vector");
     Layer& layer = add(Kind::dense, samples_ * positions_, channels_, outputs);
     layer.groups = groups;

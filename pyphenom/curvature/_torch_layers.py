@@ -25,7 +25,8 @@ class UnknownLayerError(Exception):
 
 def flat(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Give the innermost modules of nested Sequentials, in order, with their names."""
-    for name, module in model.named_children():
+    for name, module in model._modules.items():  # named_children gives a module that stands twice once only
+        assert module is not None
         if type(module) is nn.Sequential:
             _no_hooks(module)
             yield from ((f"{name}.{inner}", found) for inner, found in flat(module))
@@ -55,7 +56,8 @@ def activation(module: nn.Module) -> tuple[str, float, float] | None:
 
 def does_nothing(module: nn.Module) -> bool:
     """Whether a module is the identity as it stands."""
-    return type(module) is nn.Identity or (type(module) in _DROPOUTS and (not module.training or module.p == 0.0))
+    idle: bool = type(module) in _DROPOUTS and not module.training
+    return idle or type(module) is nn.Identity
 
 
 class Builder:
@@ -114,7 +116,9 @@ class Builder:
             pads = [(p, p) for p in module.padding]
         mode = _PADDING[module.padding_mode]
         table, out = windows(spatial, module.kernel_size, module.stride, pads, module.dilation, mode)
-        if not np.array_equal(table, np.arange(math.prod(spatial))[:, None]):  # a 1 x 1 convolution sees the entry itself
+        if not np.array_equal(
+            table, np.arange(math.prod(spatial))[:, None]
+        ):  # a 1 x 1 convolution sees the entry itself
             self.network.unfold(table, math.prod(spatial), self.shape[0])
         self._dense(name, module.out_channels, module.groups, module.bias is not None)
         self.shape = (module.out_channels, *out)
@@ -152,7 +156,7 @@ def _each(value: Any, dims: int) -> tuple[Any, ...]:
 def windows(
     spatial: tuple[int, ...], kernel: Any, stride: Any, pads: list[tuple[int, int]], dilation: Any, mode: str
 ) -> tuple[NDArray[np.int32], tuple[int, ...]]:
-    """Return which positions each output position sees, (positions out, taps), -1 for padding; and the output's shape."""
+    """Return the positions that each output position sees (out, taps), -1 for padding, and the shape of the output."""
     positions = np.arange(math.prod(spatial), dtype=np.int32).reshape(spatial)
     fill: Any = {"constant_values": -1} if mode == "constant" else {}
     padded = np.pad(positions, pads, mode=mode, **fill)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -43,14 +44,15 @@ class NativeProducts:
         compress: bool,
     ) -> None:
         self._network, self._parameters, self._spec = network, parameters, loss
-        self._X, self._basis = X, None
+        self._X = X
+        self._basis: Float | None = None
         self.dtype: np.dtype[Any] = X.dtype
         self.size: int = network.size()
         self.samples = len(X)
         self.output_shape = (len(X), *shape)
         self.compressible = compress
         self.rank = min(self.samples, X.shape[-1]) if compress else None
-        self._width = 0 if not compress else parameters[0].shape[0]
+        self._width = int(parameters[0].shape[0]) if compress else 0
         self.refresh()
 
     def refresh(self, values: Float | None = None) -> None:
@@ -236,27 +238,11 @@ def _build(
         return None
     network.loss(*spec.kernel_arguments(len(X), math.prod(builder.shape), kind))
 
-    first = next((module for name, module in layers if any(True for _ in module.parameters())), None)
-    reducible = (
-        compress is not False
-        and type(first) is nn.Linear
-        and layers_before(layers, first)
-        and places[owned[0]] == 0
-        and len(X) < channels
-    )
+    # The weights of the first Linear start the vector, and what stands before them only names the input.
+    trainable = itertools.dropwhile(lambda module: type(module) in (nn.Flatten, nn.Identity), (m for _, m in layers))
+    reducible = compress is not False and type(next(trainable)) is nn.Linear and places[owned[0]] == 0
+    reducible = reducible and len(X) < channels
     return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), spec, builder.shape, reducible)
-
-
-def layers_before(layers: list[tuple[str, nn.Module]], first: nn.Module) -> bool:
-    """Whether nothing stands before the first layer with parameters but what only names the input."""
-    return all(type(module) in (nn.Flatten, nn.Identity) for module in _until(layers, first))
-
-
-def _until(layers: list[tuple[str, nn.Module]], first: nn.Module) -> Iterable[nn.Module]:
-    for _, module in layers:
-        if module is first:
-            return
-        yield module
 
 
 def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
