@@ -150,9 +150,6 @@ void bind_network(py::module_& module, const char* name) {
         .def_property_readonly("loss_value", [](const Self& self) { return self.network.loss_value(); })
         .def(
             "size", [](const Self& self, bool r) { return self.network.parameters(r); }, reduced)
-        .def(
-            "block", [](const Self& self, Index K) { return self.network.block(K); }, py::arg("directions"),
-            "How many directions are worked on at once.")
         .def("outputs",
              [](const Self& self) {
                  return Array<T>({self.network.samples(), self.network.outputs()}, self.network.output());
@@ -201,13 +198,14 @@ void bind_network(py::module_& module, const char* name) {
             },
             py::arg("U").noconvert(), reduced)
         .def(
-            "pull_back",
+            "custom_hessian",
             [](Self& self, const Array<T>& v, const Array<T>& U, bool r) {
                 const T* u =
                     checked<T>(U, "U", {v.ndim() ? v.shape(0) : 0, self.network.samples(), self.network.outputs()});
-                return self.product(v, r, [&](Index K, const T* x, T* y) { self.network.pull_back(r, K, x, u, y); });
+                return self.product(v, r,
+                                    [&](Index K, const T* x, T* y) { self.network.custom_hessian(r, K, x, u, y); });
             },
-            V, py::arg("U").noconvert(), reduced, "Second half of a Hessian product with a custom loss.");
+            V, py::arg("U").noconvert(), reduced, "Hessian product with a custom loss.");
 }
 
 }  // namespace

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <string>
 
-#include "core/parallel.hpp"
-
 namespace pyphenom::curvature {
 namespace {
 
@@ -43,16 +41,13 @@ Jet<T> silu(T z) {
 }
 
 template <class T, class F>
-void each(const T* z, T* value, T* first, T* second, Index count, int threads, F f) {
-    constexpr Index worth_a_thread = 1 << 13;  // entries, each some ten nanoseconds
-    parallel_for(count, worth_a_thread, threads, [=](Index begin, Index end) {
-        for (Index i = begin; i < end; ++i) {
-            const Jet<T> jet = f(z[i]);
-            value[i] = jet.value;
-            first[i] = jet.first;
-            second[i] = jet.second;
-        }
-    });
+void each(const T* z, T* value, T* first, T* second, Index count, F f) {
+    for (Index i = 0; i < count; ++i) {
+        const Jet<T> jet = f(z[i]);
+        value[i] = jet.value;
+        first[i] = jet.first;
+        second[i] = jet.second;
+    }
 }
 
 }  // namespace
@@ -72,8 +67,8 @@ Activation parse_activation(std::string_view name, double a, double b) {
 }
 
 template <class T>
-void evaluate(const Activation& activation, const T* z, T* value, T* first, T* second, Index count, int threads) {
-    const auto all = [&](auto f) { each(z, value, first, second, count, threads, f); };
+void evaluate(const Activation& activation, const T* z, T* value, T* first, T* second, Index count) {
+    const auto all = [&](auto f) { each(z, value, first, second, count, f); };
     switch (activation.function) {
         case Function::relu:
         case Function::leaky_relu: {
@@ -113,7 +108,7 @@ void evaluate(const Activation& activation, const T* z, T* value, T* first, T* s
     }
 }
 
-template void evaluate<float>(const Activation&, const float*, float*, float*, float*, Index, int);
-template void evaluate<double>(const Activation&, const double*, double*, double*, double*, Index, int);
+template void evaluate<float>(const Activation&, const float*, float*, float*, float*, Index);
+template void evaluate<double>(const Activation&, const double*, double*, double*, double*, Index);
 
 }  // namespace pyphenom::curvature

@@ -27,6 +27,6 @@ Activation parse_activation(std::string_view name, double a, double b);
 // For each of `count` entries z: value <- f(z), first <- f'(z), second <- f''(z), or f''(z) / f'(z) where has_ratio();
 // `second` is not written where f is piecewise linear. `value` may be `z`.
 template <class T>
-void evaluate(const Activation& activation, const T* z, T* value, T* first, T* second, Index count, int threads);
+void evaluate(const Activation& activation, const T* z, T* value, T* first, T* second, Index count);
 
 }  // namespace pyphenom::curvature

@@ -31,30 +31,32 @@ Loss<T>::Loss(LossKind kind, double weight, const T* targets, Index samples, Ind
 }
 
 template <class T>
-double Loss<T>::linearize(const T* f, T* gradient) {
+double Loss<T>::linearize(Index first, Index count, const T* f, T* gradient) {
     double total = 0.0;
-    const Index count = samples_ * outputs_;
+    const Index entries = count * outputs_, start = first * outputs_;
+    const T* targets = targets_.data() + start;
+    T* state = state_.data() + start;
     if (kind_ == LossKind::squared) {
-        for (Index i = 0; i < count; ++i) {
-            const double difference = static_cast<double>(f[i]) - static_cast<double>(targets_[i]);
+        for (Index i = 0; i < entries; ++i) {
+            const double difference = static_cast<double>(f[i]) - static_cast<double>(targets[i]);
             total += 0.5 * difference * difference;
             gradient[i] = static_cast<T>(weight_ * difference);
         }
         return weight_ * total;
     }
     if (kind_ == LossKind::binary_cross_entropy) {
-        for (Index i = 0; i < count; ++i) {
-            const double z = static_cast<double>(f[i]), y = static_cast<double>(targets_[i]);
+        for (Index i = 0; i < entries; ++i) {
+            const double z = static_cast<double>(f[i]), y = static_cast<double>(targets[i]);
             const double e = std::exp(-std::abs(z)), s = (z >= 0.0 ? 1.0 : e) / (1.0 + e);
             total += std::max(z, 0.0) + std::log1p(e) - y * z;
             gradient[i] = static_cast<T>(weight_ * (s - y));
-            state_[i] = static_cast<T>(weight_ * e / ((1.0 + e) * (1.0 + e)));
+            state[i] = static_cast<T>(weight_ * e / ((1.0 + e) * (1.0 + e)));
         }
         return weight_ * total;
     }
-    for (Index i = 0; i < samples_; ++i) {
+    for (Index i = 0; i < count; ++i) {
         const T* row = f + i * outputs_;
-        const T* y = targets_.data() + i * outputs_;
+        const T* y = targets + i * outputs_;
         const double largest = static_cast<double>(*std::max_element(row, row + outputs_));
         double normalizer = 0.0;
         for (Index c = 0; c < outputs_; ++c) normalizer += std::exp(static_cast<double>(row[c]) - largest);
@@ -63,29 +65,30 @@ double Loss<T>::linearize(const T* f, T* gradient) {
             const double p = std::exp(shifted) / normalizer;
             // A target of 0 asks nothing of an output, even of one at minus infinity.
             if (y[c] != T(0)) total -= static_cast<double>(y[c]) * (shifted - std::log(normalizer));
-            state_[i * outputs_ + c] = static_cast<T>(p);
-            gradient[i * outputs_ + c] = static_cast<T>(mass_[i] * p - weight_ * static_cast<double>(y[c]));
+            state[i * outputs_ + c] = static_cast<T>(p);
+            gradient[i * outputs_ + c] = static_cast<T>(mass_[first + i] * p - weight_ * static_cast<double>(y[c]));
         }
     }
     return weight_ * total;
 }
 
 template <class T>
-void Loss<T>::hessian(Index sets, T* u) const {
-    const Index count = samples_ * outputs_;
+void Loss<T>::hessian(Index sets, Index first, Index count, T* u) const {
+    const Index entries = count * outputs_;
+    const T* state = state_.data() + first * outputs_;
     if (kind_ == LossKind::squared) {
         if (weight_ == 1.0) return;
         const T weight = static_cast<T>(weight_);
-        for (Index i = 0; i < sets * count; ++i) u[i] *= weight;
+        for (Index i = 0; i < sets * entries; ++i) u[i] *= weight;
     } else if (kind_ == LossKind::binary_cross_entropy) {
         for (Index s = 0; s < sets; ++s)
-            for (Index i = 0; i < count; ++i) u[s * count + i] *= state_[i];
+            for (Index i = 0; i < entries; ++i) u[s * entries + i] *= state[i];
     } else {
-        for (Index i = 0; i < sets * samples_; ++i, u += outputs_) {
-            const T* p = state_.data() + i % samples_ * outputs_;
+        for (Index i = 0; i < sets * count; ++i, u += outputs_) {
+            const T* p = state + i % count * outputs_;
             double mean = 0.0;
             for (Index c = 0; c < outputs_; ++c) mean += static_cast<double>(p[c]) * static_cast<double>(u[c]);
-            const double mass = mass_[i % samples_];
+            const double mass = mass_[first + i % count];
             for (Index c = 0; c < outputs_; ++c)
                 u[c] = static_cast<T>(mass * static_cast<double>(p[c]) * (static_cast<double>(u[c]) - mean));
         }

@@ -26,11 +26,11 @@ class Loss {
     Loss(LossKind kind, double weight, const T* targets, Index samples, Index outputs);
 
     LossKind kind() const { return kind_; }
-    // Linearises at `f`: returns the sum of the losses, writes the gradient of each sample, and keeps what the Hessian
-    // needs.
-    double linearize(const T* f, T* gradient);
-    // u <- (loss Hessian) u for `sets` stacked blocks (samples, outputs).
-    void hessian(Index sets, T* u) const;
+    // Of `count` samples from `first` on: linearises at their outputs `f`, returns the sum of their losses, writes the
+    // gradients, and keeps what the Hessian needs.
+    double linearize(Index first, Index count, const T* f, T* gradient);
+    // u <- (loss Hessian) u for `sets` stacked blocks (count, outputs).
+    void hessian(Index sets, Index first, Index count, T* u) const;
 
   private:
     LossKind kind_ = LossKind::custom;

@@ -4,6 +4,7 @@
 
 #include "core/blas.hpp"
 #include "core/clones.hpp"
+#include "curvature/tiles.hpp"
 
 #define PYPHENOM_INLINE [[gnu::always_inline]] inline
 
@@ -90,8 +91,29 @@ PYPHENOM_SMALL(double)
 }  // namespace
 
 template <class T>
+TiledProduct<T> tiled_product() {
+#ifdef PYPHENOM_X86_TILES
+    static const TiledProduct<T> found = []() -> TiledProduct<T> {
+        __builtin_cpu_init();
+        if (__builtin_cpu_supports("avx512f")) return product_avx512;
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return product_avx2;
+        return nullptr;
+    }();
+    return found;
+#else
+    return nullptr;
+#endif
+}
+
+template <class T>
+bool one_threaded() {
+    return tiled_product<T>() != nullptr;
+}
+
+template <class T>
 void outputs_of(Shape s, const T* A, Index lda, const T* B, Index ldb, bool add, T* C, Index ldc) {
     if (small(s)) return outputs_loop(s, A, lda, B, ldb, add, C, ldc);
+    if (const auto product = tiled_product<T>()) return product({s.r, s.o, s.k, A, lda, 1, B, 1, ldb, add, C, ldc});
     blas::gemm('T', 'N', T(1), Matrix<const T>(B, s.k, s.o, ldb), Matrix<const T>(A, s.k, s.r, lda), T(add),
                Matrix<T>(C, s.o, s.r, ldc));
 }
@@ -99,6 +121,7 @@ void outputs_of(Shape s, const T* A, Index lda, const T* B, Index ldb, bool add,
 template <class T>
 void inputs_of(Shape s, const T* D, Index ldd, const T* B, Index ldb, bool add, T* C, Index ldc) {
     if (small(s)) return inputs_loop(s, D, ldd, B, ldb, add, C, ldc);
+    if (const auto product = tiled_product<T>()) return product({s.r, s.k, s.o, D, ldd, 1, B, ldb, 1, add, C, ldc});
     blas::gemm('N', 'N', T(1), Matrix<const T>(B, s.k, s.o, ldb), Matrix<const T>(D, s.o, s.r, ldd), T(add),
                Matrix<T>(C, s.k, s.r, ldc));
 }
@@ -106,11 +129,14 @@ void inputs_of(Shape s, const T* D, Index ldd, const T* B, Index ldb, bool add, 
 template <class T>
 void weights_of(Shape s, const T* D, Index ldd, const T* A, Index lda, bool add, T* C, Index ldc) {
     if (small(s)) return weights_loop(s, D, ldd, A, lda, add, C, ldc);
+    if (const auto product = tiled_product<T>()) return product({s.o, s.k, s.r, D, 1, ldd, A, lda, 1, add, C, ldc});
     blas::gemm('N', 'T', T(1), Matrix<const T>(A, s.k, s.r, lda), Matrix<const T>(D, s.o, s.r, ldd), T(add),
                Matrix<T>(C, s.k, s.o, ldc));
 }
 
 #define PYPHENOM_INSTANTIATE(T)                                                            \
+    template TiledProduct<T> tiled_product<T>();                                           \
+    template bool one_threaded<T>();                                                       \
     template void outputs_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index); \
     template void inputs_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index);  \
     template void weights_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index);

@@ -1,7 +1,7 @@
 // The three products of a dense layer, row-major: A (r x k) its input, B (o x k) its weights, D (r x o) a delta.
 //
-// Small or thin ones run in own loops: there a BLAS call costs more than the arithmetic. The strides are the distances
-// between rows. `add` keeps what stands in C.
+// Small or thin ones run in plain loops, others in `tiles.hpp` where the processor has a version of it, or by BLAS.
+// The strides are the distances between rows. `add` keeps what stands in C.
 #pragma once
 
 #include "core/matrix.hpp"
@@ -11,6 +11,10 @@ namespace pyphenom::curvature {
 struct Shape {
     Index r, o, k;
 };
+
+// Whether all products run on the calling thread; BLAS may start its own.
+template <class T>
+bool one_threaded();
 
 // C (r x o) <- A B^T
 template <class T>

@@ -11,11 +11,11 @@
 // neither da nor dd'. Layers of windows (convolutions are patches followed by a dense layer) only move entries.
 //
 // Matrices are row-major; K directions are stacked as (K, samples, positions, channels), so the products with the
-// fixed weights are one product of all K. Everything is the sum over the samples.
+// fixed weights are one product of all K. Everything is the sum over the samples. Each worker of a team takes a share
+// of the samples through the whole network, in blocks whose tangents stay in its cache.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "core/buffer.hpp"
@@ -37,8 +37,8 @@ struct DensePlaces {
 template <class T>
 class Network {
   public:
-    // X (samples, positions, channels) is borrowed. A product works on as many directions at once as `workspace` bytes
-    // hold, at least one.
+    // X (samples, positions, channels) is borrowed. A worker takes as many samples and directions at once as
+    // `workspace` bytes hold, at least one direction and some hundred samples.
     Network(const T* X, Index samples, Index positions, Index channels, Index values, Index parameters, int threads,
             Index workspace);
 
@@ -64,66 +64,93 @@ class Network {
     Index outputs() const { return positions_ * channels_; }
     Index parameters(bool reduced) const { return coordinates(reduced).parameters; }
     Index values() const { return static_cast<Index>(values_.size()); }
-    Index block(Index directions) const;  // how many of them are worked on at once
     double loss_value() const { return loss_value_; }
     const T* output() const { return layers_.empty() ? X_ : layers_.back().out.data(); }
-    LossKind loss_kind() const { return loss_.kind(); }
 
     // R (parameters)
-    void gradient(bool reduced, T* R) const;
+    void gradient(bool reduced, T* R);
     // V, R (K, parameters); U (K, samples, outputs)
     void hessian(bool reduced, Index K, const T* V, T* R);
     void gauss_newton(bool reduced, Index K, const T* V, T* R);
     void jacobian(bool reduced, Index K, const T* V, T* U);
     void jacobian_transpose(bool reduced, Index K, const T* U, T* R);
-    // The second half of a Hessian product with a custom loss: U is its Hessian's product with `jacobian` of the same
-    // V, K <= block(K), called just before.
-    void pull_back(bool reduced, Index K, const T* V, const T* U, T* R);
+    // The Hessian product with a custom loss: U is the product of the loss's Hessian with `jacobian` of V.
+    void custom_hessian(bool reduced, Index K, const T* V, const T* U, T* R);
 
   private:
-    static constexpr Index max_shares = 16;  // of the rows of a pass, each with its own sums
-
     enum class Kind { dense, unfold, average, maximum, flatten, activation };
     struct Layer {
         Kind kind;
-        Index rows, inputs, outputs;  // of the matrix product or pass; `inputs` entries a row in
-        Index entries_in, entries_out;
+        Index rows, inputs, outputs;  // of one sample's matrix product or pass; `inputs` entries a row in
+        Index entries_in, entries_out;  // of one sample
         Index groups = 1;
         DensePlaces places = {};
+        Index sums = -1;  // where the sums for its bias stand in a worker's
         Windows windows = {};
         Activation function = {};
         Block<T> out = {}, first = {}, second = {}, delta = {}, weights = {};
         std::vector<std::int32_t> chosen = {};
-        T* tangent = nullptr;
     };
     struct Coordinates {
         const T* input;
         Index inputs, shift, parameters;
         Index at(Index place) const { return place == 0 ? 0 : place - shift; }
     };
+    struct Samples {
+        Index first, count;
+    };
+    // A job: directions V, or cotangents U at the outputs, to results R or images out; and which terms count.
+    struct Job {
+        Coordinates coordinates;
+        const T* V = nullptr;
+        const T* U = nullptr;
+        T* image = nullptr;
+        T* R = nullptr;
+        bool curved = false, gradient = false;
+    };
+    struct Plan {
+        Index workers = 1, samples = 1, sets = 1;  // of a block
+    };
+    struct Worker {
+        Index sets = 0, samples = 0;  // reserved
+        Block<T> memory, partial;
+        std::vector<T*> tangents;  // one a layer
+        T *u = nullptr, *other = nullptr;
+        Block<double> sums;
+        double loss = 0.0;
+        T* R = nullptr;
+        bool add = false;  // R holds earlier blocks
+    };
 
     Coordinates coordinates(bool reduced) const;
-    Index first_trainable() const;
-    const T* input_of(Index layer) const { return layer == 0 ? X_ : layers_[layer - 1].out.data(); }
-    void windowed(Kind kind, Windows windows);
     Layer& add(Kind kind, Index rows, Index inputs, Index outputs);
-    void forward_layer(Index layer);
-    void reserve(Index sets);
-    void second_order(bool reduced, Index K, const T* V, T* R, bool curved);
-    void push(const Coordinates& c, Index sets, const T* V);
-    void push_dense(const Coordinates& c, Index layer, Index sets, const T* V);
-    void pull(const Coordinates& c, Index sets, const T* V, T* R, bool curved, bool record);
-    void pull_dense(const Coordinates& c, Index layer, Index sets, const T* V, T* R, bool curved);
-    void pull_activation(const Coordinates& c, Index layer, Index sets, T* R, bool curved);
-    const T* bias_direction(const Coordinates& c, Index layer, const T* V) const;
-    void store_sums(const Coordinates& c, const Layer& dense, Index sets, Index shares, T* R);
+    void windowed(Kind kind, Windows windows);
+    const T* input_of(Index layer, Index sample) const;
+    bool in_place(Index layer) const;
+    void measure();
+    void reserve(Worker& w, Index sets, Index samples) const;
+    Plan planned(Index K) const;
+    template <class F>
+    void team(const Plan& plan, Index sets, const F& f);
+
+    void forward(Samples s, Index layer);
+    void deltas(Worker& w, Samples s, const T* gradients);
+    void work(const Job& job, Index K);
+    void block(const Job& job, Worker& w, Index set, Index sets, Samples s);
+    void push(const Job& job, Worker& w, Index sets, const T* V, Samples s);
+    void push_dense(const Job& job, Worker& w, Index layer, Index sets, const T* V, Samples s);
+    void push_activation(const Job& job, Worker& w, Index layer, Index sets, const T* V, Samples s);
+    void pull(const Job& job, Worker& w, Index sets, const T* V, Samples s, bool record);
+    void pull_dense(const Job& job, Worker& w, Index layer, Index sets, const T* V, Samples s);
+    void pull_activation(const Job& job, Worker& w, Index layer, Index sets, Samples s);
+    void gradient_block(const Job& job, Worker& w, Samples s);
+    void collect(const Job& job, Index sets, Index workers, T* R);
 
     const T* X_;
     Index samples_, positions_, channels_;
     Index parameters_;
     int threads_;
     Index workspace_;
-    Index first_ = -1;
     const T* reduced_ = nullptr;
     Index rank_ = 0;
     std::vector<Layer> layers_;
@@ -131,10 +158,11 @@ class Network {
     Loss<T> loss_;
     double loss_value_ = 0.0;
 
-    Index reserved_ = 0;
-    Block<T> tangents_, back_[2];
-    Block<double> sums_;
-    T* u_ = nullptr;  // the half of `back_` that holds the current backward tangent
+    Index first_ = -1;       // the first trainable layer
+    Index sum_count_ = 0;    // bias entries of all dense layers
+    Index tangent_size_ = 0, widest_ = 0;  // entries of one sample
+    double operations_ = 0.0;  // of a Hessian product, one sample
+    std::vector<Worker> workers_;
 };
 
 }  // namespace pyphenom::curvature

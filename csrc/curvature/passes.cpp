@@ -62,6 +62,9 @@ PYPHENOM_INLINE void pull(const T* slope, const T* bend, const T* t, T* u, doubl
     }                                                                                                            \
     PYPHENOM_CLONES void scale(const T* y, T* x, Index count) {                                                  \
         for (Index i = 0; i < count; ++i) x[i] *= y[i];                                                          \
+    }                                                                                                            \
+    PYPHENOM_CLONES void accumulate(const T* x, T* y, Index count) {                                             \
+        for (Index i = 0; i < count; ++i) y[i] += x[i];                                                          \
     }
 PYPHENOM_PASSES(float)
 PYPHENOM_PASSES(double)

@@ -26,4 +26,8 @@ void add_column_sums(const double* Y, double* sums, Index rows, Index cols);
 void scale(const float* y, float* x, Index count);
 void scale(const double* y, double* x, Index count);
 
+// y <- y + x
+void accumulate(const float* x, float* y, Index count);
+void accumulate(const double* x, double* y, Index count);
+
 }  // namespace pyphenom::curvature

@@ -2,26 +2,11 @@
 
 #include <algorithm>
 
-#include "core/parallel.hpp"
-
 namespace pyphenom::curvature {
-namespace {
-
-constexpr Index worth_a_thread = 1 << 16;  // entries
-
-template <class F>
-void for_samples(Index samples, Index entries, int threads, F f) {
-    parallel_for(samples, 1 + worth_a_thread / (entries + 1), threads, [=](Index first, Index last) {
-        for (Index s = first; s < last; ++s) f(s);
-    });
-}
-
-}  // namespace
-
 template <class T>
-void unfold(const Windows& w, Index samples, const T* in, T* out, int threads) {
+void unfold(const Windows& w, Index samples, const T* in, T* out) {
     const Index entries = w.positions_out * w.channels * w.taps;
-    for_samples(samples, entries, threads, [&, in, out, entries](Index s) {
+    for (Index s = 0; s < samples; ++s) {
         const T* sample = in + s * w.positions_in * w.channels;
         T* patch = out + s * entries;
         for (Index p = 0; p < w.positions_out; ++p, patch += w.channels * w.taps)
@@ -32,13 +17,13 @@ void unfold(const Windows& w, Index samples, const T* in, T* out, int threads) {
                 else
                     for (Index c = 0; c < w.channels; ++c) patch[c * w.taps + t] = sample[at * w.channels + c];
             }
-    });
+    }
 }
 
 template <class T>
-void fold(const Windows& w, Index samples, const T* out, T* in, int threads) {
+void fold(const Windows& w, Index samples, const T* out, T* in) {
     const Index entries = w.positions_out * w.channels * w.taps;
-    for_samples(samples, entries, threads, [&, in, out, entries](Index s) {
+    for (Index s = 0; s < samples; ++s) {
         T* sample = in + s * w.positions_in * w.channels;
         std::fill_n(sample, w.positions_in * w.channels, T(0));
         const T* patch = out + s * entries;
@@ -48,7 +33,7 @@ void fold(const Windows& w, Index samples, const T* out, T* in, int threads) {
                 if (at >= 0)
                     for (Index c = 0; c < w.channels; ++c) sample[at * w.channels + c] += patch[c * w.taps + t];
             }
-    });
+    }
 }
 
 template <class T>
@@ -120,8 +105,8 @@ void swap_axes(Index samples, Index positions, Index channels, const T* in, T* o
 }
 
 #define PYPHENOM_INSTANTIATE(T)                                                                       \
-    template void unfold<T>(const Windows&, Index, const T*, T*, int);                                \
-    template void fold<T>(const Windows&, Index, const T*, T*, int);                                  \
+    template void unfold<T>(const Windows&, Index, const T*, T*);                                     \
+    template void fold<T>(const Windows&, Index, const T*, T*);                                       \
     template void average<T>(const Windows&, const T*, Index, const T*, T*);                          \
     template void average_transpose<T>(const Windows&, const T*, Index, const T*, T*);                \
     template void find_largest<T>(const Windows&, Index, const T*, std::int32_t*);                    \

@@ -18,10 +18,10 @@ struct Windows {
 
 // out (positions_out, channels, taps) <- the patches of in (positions_in, channels), sample by sample.
 template <class T>
-void unfold(const Windows& w, Index samples, const T* in, T* out, int threads);
+void unfold(const Windows& w, Index samples, const T* in, T* out);
 // in <- sum of the patches: the transpose of `unfold`.
 template <class T>
-void fold(const Windows& w, Index samples, const T* out, T* in, int threads);
+void fold(const Windows& w, Index samples, const T* out, T* in);
 
 // out (positions_out, channels) <- weights[position] * sum over the window.
 template <class T>

@@ -19,7 +19,7 @@ from pyphenom.curvature._loss_spec import LossSpec
 from pyphenom.curvature._torch_layers import Builder, UnknownLayerError, flat, sample_shape
 from pyphenom.random_features.features import threads
 
-_WORKSPACE = 2**26  # bytes of tangents; larger blocks leave the caches
+_WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
 
 
 class NativeProducts:
@@ -47,7 +47,7 @@ class NativeProducts:
         self._X = X
         self._basis: Float | None = None
         self.dtype: np.dtype[Any] = X.dtype
-        self.size: int = network.size()
+        self.size = int(network.size())
         self.samples = len(X)
         self.output_shape = (len(X), *shape)
         self.compressible = compress
@@ -78,12 +78,10 @@ class NativeProducts:
             self._prepare(compressed)
         if self._spec.hessian is None:
             return self._network.hessian(V, compressed)  # type: ignore[no-any-return]
-        block, out = self._network.block(len(V)), np.empty_like(V)
-        for k in range(0, len(V), block):
-            part = V[k : k + block]
-            U = self._spec.hessian(self._network.jacobian(part, compressed))
-            out[k : k + block] = self._network.pull_back(part, np.ascontiguousarray(U, self.dtype), compressed)
-        return out
+        U = self._spec.hessian(self._network.jacobian(V, compressed))
+        return self._network.custom_hessian(  # type: ignore[no-any-return]
+            V, np.ascontiguousarray(U, self.dtype), compressed
+        )
 
     def ggn(self, V: Float, compressed: bool = False) -> Float:
         """Return V G for rows V (K, P), with the generalised Gauss-Newton matrix G."""
