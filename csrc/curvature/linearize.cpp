@@ -87,12 +87,13 @@ typename Network<T>::Plan Network<T>::planned(Index K) const {
     if (shared)
         p.workers = std::clamp<Index>(static_cast<Index>(std::min(operations / worth_a_worker, 1e6)), 1,
                                       std::min<Index>(threads_, samples_));
+    // A block also pays for passes over the weights: as large as these is cheap.
+    const Index memory = std::max(workspace_, 2 * parameters_ * static_cast<Index>(sizeof(T)));
     const Index share = (samples_ + p.workers - 1) / p.workers;
-    const Index fitting = shared ? std::clamp<Index>(workspace_ / bytes, std::min(share, rows), share) : share;
+    const Index fitting = shared ? std::clamp<Index>(memory / bytes, std::min(share, rows), share) : share;
     const Index blocks = (share + fitting - 1) / fitting;
     p.samples = (share + blocks - 1) / blocks;
-    p.sets =
-        std::clamp<Index>((shared ? workspace_ : whole * workspace_) / (bytes * p.samples), 1, std::max<Index>(K, 1));
+    p.sets = std::clamp<Index>((shared ? memory : whole * memory) / (bytes * p.samples), 1, std::max<Index>(K, 1));
     return p;
 }
 

@@ -49,26 +49,44 @@ PYPHENOM_INLINE void small_outputs(Shape s, const T* A, Index lda, const T* B, I
     }
 }
 
+// y <- y + sum of factor[i] times row i of X: four rows a pass, so that y is read and written a fourth as often.
+template <class T>
+PYPHENOM_INLINE void add_rows(Index rows, const T* factor, Index step, const T* X, Index ldx, T* y, Index n) {
+    Index i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        const T f0 = factor[i * step], f1 = factor[(i + 1) * step];
+        const T f2 = factor[(i + 2) * step], f3 = factor[(i + 3) * step];
+        const T *x0 = X + i * ldx, *x1 = x0 + ldx, *x2 = x1 + ldx, *x3 = x2 + ldx;
+#pragma omp simd
+        for (Index j = 0; j < n; ++j) y[j] += (f0 * x0[j] + f1 * x1[j]) + (f2 * x2[j] + f3 * x3[j]);
+    }
+    for (; i < rows; ++i) add_multiple(factor[i * step], X + i * ldx, y, n);
+}
+
 template <class T>
 PYPHENOM_INLINE void small_inputs(Shape s, const T* D, Index ldd, const T* B, Index ldb, bool add, T* C, Index ldc) {
     if (s.k == 1 && ldb == 1) {
         for (Index i = 0; i < s.r; ++i) C[i * ldc] = (add ? C[i * ldc] : T(0)) + inner(D + i * ldd, B, s.o);
         return;
     }
-    if (!add) clear(s.r, s.k, C, ldc);
-    for (Index i = 0; i < s.r; ++i)
-        for (Index j = 0; j < s.o; ++j) add_multiple(D[i * ldd + j], B + j * ldb, C + i * ldc, s.k);
+    for (Index i = 0; i < s.r; ++i) {
+        T* c = C + i * ldc;
+        Index j = 0;
+        if (!add) {
+            const T factor = D[i * ldd];
+#pragma omp simd
+            for (Index l = 0; l < s.k; ++l) c[l] = factor * B[l];
+            j = 1;
+        }
+        add_rows(s.o - j, D + i * ldd + j, Index{1}, B + j * ldb, ldb, c, s.k);
+    }
 }
 
 template <class T>
 PYPHENOM_INLINE void small_weights(Shape s, const T* D, Index ldd, const T* A, Index lda, bool add, T* C, Index ldc) {
     if (!add) clear(s.o, s.k, C, ldc);
-    if (s.k == 1 && ldc == 1) {
-        for (Index i = 0; i < s.r; ++i) add_multiple(A[i * lda], D + i * ldd, C, s.o);
-        return;
-    }
-    for (Index i = 0; i < s.r; ++i)
-        for (Index j = 0; j < s.o; ++j) add_multiple(D[i * ldd + j], A + i * lda, C + j * ldc, s.k);
+    if (s.k == 1 && ldc == 1) return add_rows(s.r, A, lda, D, ldd, C, s.o);
+    for (Index j = 0; j < s.o; ++j) add_rows(s.r, D + j, ldd, A, lda, C + j * ldc, s.k);
 }
 
 #define PYPHENOM_SMALL(T)                                                                                    \
