@@ -55,9 +55,11 @@ class Network32:
         """
         Weighted sums over windows.
         """
-    def block(self, directions: typing.SupportsInt | typing.SupportsIndex) -> int:
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float32], U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        How many directions are worked on at once.
+        Hessian product with a custom loss.
         """
     def dense(
         self,
@@ -115,12 +117,6 @@ class Network32:
         The largest entry of each window.
         """
     def outputs(self) -> numpy.typing.NDArray[numpy.float32]: ...
-    def pull_back(
-        self, V: numpy.typing.NDArray[numpy.float32], U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
-    ) -> numpy.typing.NDArray[numpy.float32]:
-        """
-        Second half of a Hessian product with a custom loss.
-        """
     def reduce(self, X: numpy.typing.NDArray[numpy.float32]) -> None:
         """
         X (samples, rank): the inputs in an orthonormal basis of their row space.
@@ -174,9 +170,11 @@ class Network64:
         """
         Weighted sums over windows.
         """
-    def block(self, directions: typing.SupportsInt | typing.SupportsIndex) -> int:
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float64], U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]:
         """
-        How many directions are worked on at once.
+        Hessian product with a custom loss.
         """
     def dense(
         self,
@@ -234,12 +232,6 @@ class Network64:
         The largest entry of each window.
         """
     def outputs(self) -> numpy.typing.NDArray[numpy.float64]: ...
-    def pull_back(
-        self, V: numpy.typing.NDArray[numpy.float64], U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
-    ) -> numpy.typing.NDArray[numpy.float64]:
-        """
-        Second half of a Hessian product with a custom loss.
-        """
     def reduce(self, X: numpy.typing.NDArray[numpy.float64]) -> None:
         """
         X (samples, rank): the inputs in an orthonormal basis of their row space.

@@ -2,7 +2,7 @@
 
 namespace pyphenom::curvature {
 
-void product_avx512(const Product<float>& x) { multiply<float, 64, 12>(x); }
-void product_avx512(const Product<double>& x) { multiply<double, 64, 12>(x); }
+void product_avx512(const Product<float>& x) { multiply<float, 64, 8>(x); }
+void product_avx512(const Product<double>& x) { multiply<double, 64, 8>(x); }
 
 }  // namespace pyphenom::curvature

@@ -11,7 +11,8 @@
 namespace pyphenom::curvature {
 namespace {
 
-constexpr Index depth_block = 384;  // of a panel: 48 KiB, which the second cache holds
+constexpr Index depth_block = 384;  // of a panel: it stays in the second cache
+constexpr Index strip = 16;  // of a panel that is transposed: its lines stay in the first cache
 
 template <class T, int bytes>
 struct Vector {
@@ -69,9 +70,11 @@ inline void one_panel(const Product<T>& x, Index col, Index cols) {
                 std::fill_n(panel + p * lanes + cols, lanes - cols, T(0));
             }
         } else {
-            std::fill_n(panel, depth * lanes, T(0));
-            for (Index j = 0; j < cols; ++j)
-                for (Index p = 0; p < depth; ++p) panel[p * lanes + j] = b[p * x.row_b + j * x.col_b];
+            if (cols < lanes) std::fill_n(panel, depth * lanes, T(0));
+            for (Index from = 0; from < depth; from += strip)
+                for (Index j = 0; j < cols; ++j)
+                    for (Index p = from; p < std::min(from + strip, depth); ++p)
+                        panel[p * lanes + j] = b[p * x.row_b + j * x.col_b];
         }
         panel_rows<T, bytes, height, width>(x, 0, depth, x.a + start * x.col_a, panel, cols, x.add || start > 0,
                                             x.c + col);

@@ -298,22 +298,23 @@ def test_sizes_from_one_unit_to_those_where_blas_takes_over(widths, n):
     if products.size < 1000:
         compare(products, reference.dense(model, lambda f: ((f - y) ** 2).sum(), X))
         return
-    v = directions(products, 1)
-    step, start = torch.from_numpy(v[0]), torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    V = directions(products, 2)
+    gradient, truth = hessian_products(model, lambda f: ((f - y) ** 2).sum(), X, V)
+    close(products.gradient(), gradient)
+    close(products.hessian(V), truth)
 
-    def gradient(theta):
-        torch.nn.utils.vector_to_parameters(theta, model.parameters())
-        grads = torch.autograd.grad(((model(X) - y) ** 2).sum(), list(model.parameters()), create_graph=True)
-        return torch.cat([g.reshape(-1) for g in grads])
 
-    g = gradient(start)
-    truth = torch.autograd.grad(g @ step, list(model.parameters()))
-    close(products.gradient(), g.detach().numpy())
-    close(products.hessian(v)[0], torch.cat([t.reshape(-1) for t in truth]).numpy())
+def hessian_products(model, total, X, V):
+    """Return V H by double backward, one row at a time."""
+    parameters = list(model.parameters())
+    grads = torch.autograd.grad(total(model(X)), parameters, create_graph=True)
+    g = torch.cat([part.reshape(-1) for part in grads])
+    rows = [torch.autograd.grad(g @ torch.from_numpy(v), parameters, retain_graph=True) for v in V]
+    return g.detach().numpy(), np.stack([torch.cat([part.reshape(-1) for part in row]).numpy() for row in rows])
 
 
 @pytest.mark.parametrize("K", [1, 2, 5, 7])
-@pytest.mark.parametrize("workspace", [1, 3000, 1 << 26])  # one direction at a time; two; all
+@pytest.mark.parametrize("workspace", [1, 3000, 1 << 20])
 def test_blocks_are_single_products(K, workspace, monkeypatch):
     monkeypatch.setattr("pyphenom.curvature._torch_native._WORKSPACE", workspace)
     model, X = seeded(lambda: dense_net(nn.GELU()), 7, 5)
@@ -325,6 +326,34 @@ def test_blocks_are_single_products(K, workspace, monkeypatch):
     U = products.jacobian(V)
     singles = np.concatenate([products.jacobian_transpose(u[None]) for u in U])
     np.testing.assert_allclose(products.jacobian_transpose(U), singles, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workspace", [1, 1 << 22])  # blocks of some hundred samples and one direction; all at once
+def test_samples_shared_out_in_blocks(workers, workspace, monkeypatch):
+    monkeypatch.setattr("pyphenom.curvature._torch_native._WORKSPACE", workspace)
+    monkeypatch.setattr("pyphenom.curvature._torch_native.threads", lambda: workers)
+
+    def build():
+        return nn.Sequential(
+            *(nn.Conv1d(2, 5, 3), nn.SiLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(45, 70), nn.Tanh()),
+            *(nn.Linear(70, 30), nn.GELU(), nn.Linear(30, 3)),
+        )
+
+    model, X = seeded(build, 1001, 2, 20)
+    y = torch.randint(0, 3, (1001,))
+    products = native_products(model, nn.CrossEntropyLoss(), X, y)
+    V = directions(products, 3)
+    gradient, truth = hessian_products(model, cross_entropy(y), X, V)
+    close(products.gradient(), gradient)
+    close(products.hessian(V), truth)
+    assert products.loss == pytest.approx(cross_entropy(y)(model(X)).item(), rel=EXACT)
+    np.testing.assert_array_equal(products.hessian(V), products.hessian(V))
+    p = products.outputs - products.outputs.max(axis=1, keepdims=True)
+    p = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+    U = products.jacobian(V)
+    U = p * (U - (p * U).sum(axis=2, keepdims=True))
+    close(products.ggn(V), products.jacobian_transpose(U))
 
 
 def test_products_repeat_bitwise():
