@@ -112,7 +112,7 @@ class NativeProducts:
         if not self.compressible:
             return self.size
         assert self.rank is not None
-        return self.size - self._width * (self._X.shape[-1] - self.rank)
+        return int(self.size - self._width * (self._X.shape[-1] - self.rank))
 
     def compress(self, V: Float) -> Float:
         """Return the coordinates (K, `compressed_size`) of rows V (K, P); what is outside the row space is left out."""
