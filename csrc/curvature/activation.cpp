@@ -1,7 +1,12 @@
 #include "curvature/activation.hpp"
 
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <string>
+#include <type_traits>
+
+#include "core/clones.hpp"
 
 namespace pyphenom::curvature {
 namespace {
@@ -50,6 +55,40 @@ void each(const T* z, T* value, T* first, T* second, Index count, F f) {
     }
 }
 
+// In float64 and without a branch, so that the loop runs in vector registers: one call an entry of the library's
+// function took two thirds of linearising. (e^2z - 1) / (e^2z + 1) keeps the accuracy of float32 down to 1e-4, where
+// the series takes over. e^w = 2^k e^r with r in [-log(2)/2, log(2)/2], on which nine terms leave an error of 1e-11.
+PYPHENOM_CLONES void tanh_all(const float* z, float* value, float* first, float* second, Index count) {
+    constexpr double round = 0x1.8p52;  // adding it leaves an integer in the low bits
+#pragma omp simd
+    for (Index i = 0; i < count; ++i) {
+        const double x = static_cast<double>(z[i]);
+        const double bounded = x > 20.0 ? 20.0 : x < -20.0 ? -20.0 : x;  // NaN stays
+        const double w = 2.0 * bounded, shifted = w * 1.4426950408889634074 + round;
+        const double r = w - (shifted - round) * 0.69314718055994530942;
+        double e = 1.0 / 362880;
+        e = e * r + 1.0 / 40320;
+        e = e * r + 1.0 / 5040;
+        e = e * r + 1.0 / 720;
+        e = e * r + 1.0 / 120;
+        e = e * r + 1.0 / 24;
+        e = e * r + 1.0 / 6;
+        e = e * r + 0.5;
+        e = e * r + 1.0;
+        e = e * r + 1.0;
+        std::uint64_t bits;
+        std::memcpy(&bits, &shifted, sizeof bits);
+        bits = (bits << 52) + 0x3ff0000000000000u;
+        double power;
+        std::memcpy(&power, &bits, sizeof power);
+        e *= power;
+        const double t = std::abs(x) < 1e-4 ? x - x * x * x / 3.0 : (e - 1.0) / (e + 1.0);
+        value[i] = static_cast<float>(t);
+        first[i] = static_cast<float>(1.0 - t * t);
+        second[i] = static_cast<float>(-2.0 * t);
+    }
+}
+
 }  // namespace
 
 Activation parse_activation(std::string_view name, double a, double b) {
@@ -81,6 +120,7 @@ void evaluate(const Activation& activation, const T* z, T* value, T* first, T* s
             return;
         }
         case Function::tanh:
+            if constexpr (std::is_same_v<T, float>) return tanh_all(z, value, first, second, count);
             return all([](T u) {
                 const T t = std::tanh(u);
                 return Jet<T>{t, T(1) - t * t, T(-2) * t};

@@ -181,3 +181,19 @@ def test_bias_gradients_accumulate_in_float64():
         model[0].bias.zero_()
     gradient = native_products(model, LossSpec("half_squared", y.numpy()), X).gradient()
     assert gradient[1] == np.float32(2.0**25 + n - 1)
+
+
+def test_tanh_in_float32_is_exact_to_rounding_everywhere():
+    grid = np.concatenate([np.geomspace(1e-30, 30.0, 5000), np.linspace(8e-5, 1.2e-4, 500), [0.0, 1e30]])
+    z = torch.from_numpy(np.concatenate([-grid, grid])[:, None]).float()
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Tanh())
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+    products = native_products(model, nn.MSELoss(), z, torch.zeros_like(z))
+    truth = np.tanh(z.double().numpy())
+    np.testing.assert_allclose(products.outputs, truth, rtol=1e-7, atol=0)
+    slope = products.jacobian(np.ones((1, 1), np.float32))[0]
+    x = np.clip(z.double().numpy(), -30, 30)
+    np.testing.assert_allclose(slope, x / np.cosh(x) ** 2, rtol=2e-7, atol=1e-13)
+    z[3] = np.nan
+    assert np.isnan(native_products(model, nn.MSELoss(), z, torch.zeros_like(z)).outputs[3, 0])
