@@ -9,6 +9,8 @@ import numpy.typing
 import typing
 
 __all__: list[str] = [
+    "Network32",
+    "Network64",
     "WidthPath",
     "blas",
     "cuda_available",
@@ -19,6 +21,236 @@ __all__: list[str] = [
     "ridge_fit",
     "smallest_basis",
 ]
+
+class Network32:
+    """
+    A feed-forward network linearised at one parameter vector on one batch.
+    """
+    def __init__(
+        self,
+        X: numpy.typing.NDArray[numpy.float32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        values: typing.SupportsInt | typing.SupportsIndex,
+        parameters: typing.SupportsInt | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+        workspace: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        X (samples, positions, channels); workspace in bytes.
+        """
+    def activation(
+        self,
+        function: str,
+        a: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        b: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        An elementwise activation.
+        """
+    def average(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        Weighted sums over windows.
+        """
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float32], U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Hessian product with a custom loss.
+        """
+    def dense(
+        self,
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        groups: typing.SupportsInt | typing.SupportsIndex,
+        weight_value: typing.SupportsInt | typing.SupportsIndex,
+        bias_value: typing.SupportsInt | typing.SupportsIndex,
+        weight: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        A dense layer; where its weights and bias stand in values and directions, -1: nowhere.
+        """
+    def differentiate(self, gradients: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        Deltas of a custom loss from its gradients (samples, outputs).
+        """
+    def flatten(self) -> None:
+        """
+        One position, channel after channel.
+        """
+    def ggn(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def gradient(self, reduced: bool = False) -> numpy.typing.NDArray[numpy.float32]: ...
+    def hessian(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def jacobian(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def jacobian_transpose(
+        self, U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def linearize(self, values: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        Linearise at all parameters of the network, frozen ones included.
+        """
+    def loss(
+        self,
+        kind: str,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        targets: numpy.typing.NDArray[numpy.float32],
+    ) -> None:
+        """
+        targets (samples, outputs).
+        """
+    def maximum(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        The largest entry of each window.
+        """
+    def outputs(self) -> numpy.typing.NDArray[numpy.float32]: ...
+    def reduce(self, X: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        X (samples, rank): the inputs in an orthonormal basis of their row space.
+        """
+    def size(self, reduced: bool = False) -> int: ...
+    def unfold(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        Patches: the first half of a convolution.
+        """
+    @property
+    def loss_value(self) -> float: ...
+
+class Network64:
+    """
+    A feed-forward network linearised at one parameter vector on one batch.
+    """
+    def __init__(
+        self,
+        X: numpy.typing.NDArray[numpy.float64],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        values: typing.SupportsInt | typing.SupportsIndex,
+        parameters: typing.SupportsInt | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+        workspace: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        X (samples, positions, channels); workspace in bytes.
+        """
+    def activation(
+        self,
+        function: str,
+        a: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        b: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        An elementwise activation.
+        """
+    def average(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        Weighted sums over windows.
+        """
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float64], U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Hessian product with a custom loss.
+        """
+    def dense(
+        self,
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        groups: typing.SupportsInt | typing.SupportsIndex,
+        weight_value: typing.SupportsInt | typing.SupportsIndex,
+        bias_value: typing.SupportsInt | typing.SupportsIndex,
+        weight: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        A dense layer; where its weights and bias stand in values and directions, -1: nowhere.
+        """
+    def differentiate(self, gradients: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Deltas of a custom loss from its gradients (samples, outputs).
+        """
+    def flatten(self) -> None:
+        """
+        One position, channel after channel.
+        """
+    def ggn(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def gradient(self, reduced: bool = False) -> numpy.typing.NDArray[numpy.float64]: ...
+    def hessian(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def jacobian(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def jacobian_transpose(
+        self, U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def linearize(self, values: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Linearise at all parameters of the network, frozen ones included.
+        """
+    def loss(
+        self,
+        kind: str,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        targets: numpy.typing.NDArray[numpy.float64],
+    ) -> None:
+        """
+        targets (samples, outputs).
+        """
+    def maximum(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        The largest entry of each window.
+        """
+    def outputs(self) -> numpy.typing.NDArray[numpy.float64]: ...
+    def reduce(self, X: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        X (samples, rank): the inputs in an orthonormal basis of their row space.
+        """
+    def size(self, reduced: bool = False) -> int: ...
+    def unfold(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        Patches: the first half of a convolution.
+        """
+    @property
+    def loss_value(self) -> float: ...
 
 class WidthPath:
     """
