@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pyphenom._arrays import Float
+from pyphenom.curvature._loss_spec import LossSpec
 from pyphenom.curvature._torch_loss import Loss
+from pyphenom.curvature._torch_native import native_products
 
 
 class Products(Protocol):
@@ -43,11 +45,6 @@ def native(
     model: nn.Module, loss: Loss, X: Tensor, y: Tensor, dtype: torch.dtype, parameters: dict[str, Tensor], compress: Any
 ) -> Products | None:
     """Return products from the native kernels, or None where they do not cover the model."""
-    try:
-        from pyphenom.curvature._loss_spec import LossSpec  # type: ignore[import-not-found]
-        from pyphenom.curvature._torch_native import native_products  # type: ignore[import-not-found]
-    except ImportError:
-        return None
     kinds = {value.dtype for value in model.parameters()}
     if X.device.type != "cpu" or type(model) is not nn.Sequential or not kinds <= {torch.float32, torch.float64}:
         return None
@@ -58,8 +55,7 @@ def native(
         spec = LossSpec("half_squared" if loss.factor == 0.5 else "mean_squared", y.numpy(), reduction=share)
     else:
         spec = LossSpec(loss.kind, y.numpy(), loss.label_smoothing, share)
-    made: Products | None = native_products(model, spec, X, y, dtype, list(parameters), compress)
-    return made
+    return native_products(model, spec, X, y, dtype, list(parameters), compress)
 
 
 def _own_loss(model: nn.Module, loss: Loss, X: Tensor, y: Tensor) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pyphenom._arrays import as_integer, as_real
+from pyphenom.curvature.lanczos import eigsh
 from pyphenom.curvature.torch_linearize import linearize
 
 
@@ -98,8 +99,6 @@ class SharpnessTracker:
 
     def read(self, step: int) -> float:
         """Read the sharpness now, whatever the step, and return it."""
-        from pyphenom.curvature.lanczos import eigsh  # type: ignore[import-not-found]
-
         self._linear.refresh()
         found = eigsh(self._hessian, self._pairs, which="LA", tol=self._tol, v0=self._vectors)
         self._vectors = found.vectors

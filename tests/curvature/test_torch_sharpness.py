@@ -1,40 +1,17 @@
 """The sharpness through training: against the dense truth, warm starts, and the edge of stability."""
 
-import importlib.util
-import sys
 import types
 
 import numpy as np
 import pytest
-import scipy.sparse.linalg
 import torch
 from torch import nn
 from torch_curvature import Dense, close, mlp, seeded
 
-from pyphenom.curvature import Crossing, SharpnessTracker
+from pyphenom.curvature import Crossing, SharpnessTracker, torch_sharpness
 
 X = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
 Y = 4 * X**3 - 3 * X
-
-
-def arpack(operator, k=1, which="LA", tol=1e-6, v0=None):
-    """Stand in for our solver with SciPy's; count products."""
-    products = []
-    counted = scipy.sparse.linalg.LinearOperator(
-        operator.shape, matvec=lambda v: products.append(1) or operator.matvec(v), dtype=operator.dtype
-    )
-    start = np.ones(operator.shape[0]) if v0 is None else v0[:, 0]
-    values, vectors = scipy.sparse.linalg.eigsh(counted, k, which=which, tol=tol, v0=start)
-    order = np.argsort(values)[::-1]
-    values, vectors = values[order], vectors[:, order]
-    residuals = np.linalg.norm(operator @ vectors - vectors * values, axis=0)
-    return types.SimpleNamespace(values=values, vectors=vectors, residuals=residuals, matvecs=len(products))
-
-
-@pytest.fixture(autouse=True)
-def solver(monkeypatch):
-    if importlib.util.find_spec("pyphenom.curvature.lanczos") is None:
-        monkeypatch.setitem(sys.modules, "pyphenom.curvature.lanczos", types.SimpleNamespace(eigsh=arpack))
 
 
 def sample_loss(f, y):
@@ -75,7 +52,7 @@ def test_readings_start_from_the_last_eigenvectors(monkeypatch):
         vectors = np.full((operator.shape[0], k), float(len(starts)))
         return types.SimpleNamespace(values=np.ones(k), vectors=vectors, residuals=np.zeros(k), matvecs=1)
 
-    monkeypatch.setitem(sys.modules, "pyphenom.curvature.lanczos", types.SimpleNamespace(eigsh=solve))
+    monkeypatch.setattr(torch_sharpness, "eigsh", solve)
     tracker = SharpnessTracker(seeded(lambda: mlp(1, 8, 1)), "half_squared", X, Y, pairs=2)
     for step in range(3):
         tracker(step)
