@@ -1,12 +1,7 @@
-"""The reference on the path, and the one comparison that every test of a path uses."""
-
-import sys
-from pathlib import Path
+"""The one comparison that every test of a path uses."""
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 
 EPS = float(np.finfo(np.float64).eps)
 # The rounding errors of a backward stable solver are a small multiple of eps times the condition number: this one.
