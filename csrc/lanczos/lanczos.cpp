@@ -18,6 +18,7 @@ namespace {
 using M = Matrix<double>;
 using CM = Matrix<const double>;
 
+constexpr double largest_noise = 0.03;
 constexpr double hopeless = 0.9;  // a full basis that leaves this probability of a miss will not do much better again
 constexpr Index search_room = 12;  // steps that a search for copies should find room for
 
@@ -35,7 +36,11 @@ class Solver {
     }
 
     LanczosResult run(Index start) {
-        A_.adopt(start);
+        // A start vector may be an eigenvector of another eigenvalue, and would have no residual. Noise of norm e has
+        // some e / sqrt(P) along the best eigenvector, no polynomial shrinks that before a Ritz value comes up there,
+        // and at this size it keeps the residual above the tolerance. The limit keeps warm starts warm.
+        const double size = static_cast<double>(A_.size());
+        A_.adopt(start, std::min(largest_noise, 100.0 * std::sqrt(size) * options_.tolerance));
         while (A_.waiting() < options_.block && A_.draw() > 0.0) {
         }
         Index unread = A_.waiting(), next_check = 1;

@@ -36,17 +36,19 @@ double Relation<T>::nothing() const {
 }
 
 template <class T>
-void Relation<T>::adopt(Index count) {
+void Relation<T>::adopt(Index count, double noise) {
+    const double entry = noise / std::sqrt(static_cast<double>(B_.rows));
+    T* random = B_.col(B_.cols - 1);
+    if (count > 0) fill_normal(random, B_.rows, seed_, draws_++);
     for (Index i = 0; i < count; ++i) {
         T* w = B_.col(i);
         double before = 0;
-        orthogonalise<T>(B_.columns(0, 0), Matrix<T>(w, B_.rows, 1), room(0, 1), &before, 1);
+        orthogonalise<T>(B_.columns(0, 0), B_.columns(i, 1), room(0, 1), &before, threads_);
         check_finite(before, "v0");
-        if (before > 0.0) scale(w, B_.rows, 1.0 / before);
-        if (before > 0.0 && append_normalised(i, 1e-6) > 0.0) continue;
+        if (!(before > 0.0)) continue;
+        for (Index k = 0; k < B_.rows; ++k) w[k] = static_cast<T>(w[k] / before + entry * random[k]);
+        append_normalised(i, 1e-6 + 2.0 * noise);
     }
-    // A start inside an invariant subspace would never leave it.
-    if (waiting_ > 0) disturb();
 }
 
 // Orthonormalises column i >= used against everything before `used` and appends it to Q unless less than `least`
@@ -81,20 +83,6 @@ double Relation<T>::draw() {
 template <class T>
 void Relation<T>::draw_normals(double* x, Index count) {
     fill_normal(x, count, seed_, draws_++);
-}
-
-// Mixes a thousandth of a random vector into the first start vector: one that is an eigenvector already, or has no
-// part along the wanted one, would stop at once; a good one loses a millionth of its Rayleigh quotient.
-template <class T>
-void Relation<T>::disturb() {
-    T *q = B_.col(0), *noise = B_.col(used());
-    if (used() >= B_.rows) return;
-    fill_normal(noise, B_.rows, seed_, draws_++);
-    double norm = 0;
-    orthogonalise<T>(B_.columns(0, used()), B_.columns(used(), 1), room(used(), 1), &norm, threads_);
-    if (!(norm > 0.0)) return;
-    const double factor = 1e-3 / norm, shrink = 1.0 / std::sqrt(1.0 + 1e-6);
-    for (Index i = 0; i < B_.rows; ++i) q[i] = static_cast<T>((q[i] + factor * noise[i]) * shrink);
 }
 
 template <class T>

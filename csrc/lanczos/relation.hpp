@@ -35,8 +35,9 @@ class Relation {
     double largest_product() const { return largest_product_; }
     double nothing() const;
 
-    // Q <- the first `count` columns of the basis, orthonormalised; dependent ones are left out. For an empty basis.
-    void adopt(Index count);
+    // Q <- the first `count` columns of the basis, orthonormalised after one random vector of norm `noise` was mixed
+    // into each; dependent ones are left out. For an empty basis.
+    void adopt(Index count, double noise);
     // A fresh random vector joins Q. Returns its share outside [V Q], as a norm; 0 where there is no room in the space.
     double draw();
     // Standard normals from the same generator.
@@ -56,7 +57,6 @@ class Relation {
     double& c(Index i, Index j) { return c_[i + j * B_.cols]; }
     Matrix<double> room(Index rows, Index cols) { return {room_.data(), rows, cols, B_.cols}; }
     double append_normalised(Index i, double least);
-    void disturb();
     void turn(Matrix<const double> U);
 
     Matrix<T> B_;

@@ -113,9 +113,10 @@ def eigsh(
     tol : float
         At least four machine epsilons of the operator's dtype.
     v0 : array (P,) or (P, b), optional
-        Start vectors, such as the eigenvectors of a nearby operator; they may be dependent or zero. A thousandth of a
-        random vector is mixed in, so that an eigenvector of another eigenvalue does not end the computation at once. To
-        follow one eigenvalue that others may overtake, start from the two best.
+        Start vectors, such as the eigenvectors of a nearby operator; they may be dependent or zero. Up to three per
+        cent of noise are mixed in, so that eigenvectors of other eigenvalues do not end the computation; at a
+        tolerance above 1e-4 / sqrt(P) that is no safeguard any more: to follow an eigenvalue that others may overtake,
+        pass two or more of the best.
     block : int
         Vectors a product. With 1 the products are fewest; with more each may be cheaper.
     copies : bool

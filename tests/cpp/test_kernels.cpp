@@ -6,6 +6,9 @@
 
 #include "core/blas.hpp"
 #include "core/philox.hpp"
+#include "lanczos/basis.hpp"
+#include "lanczos/certificate.hpp"
+#include "lanczos/lanczos.hpp"
 #include "random_features/features.hpp"
 #include "random_features/width_path.hpp"
 
@@ -65,7 +68,73 @@ void test_features() {
     check(error < 1e-14, "features equal the definition");
 }
 
+void test_orthogonalise() {
+    // Three orthonormal columns of a reflection I - 2 u u^T, rows enough for several tiles and threads; a fourth vector
+    // that nearly lies among them.
+    const Index rows = 40000;
+    std::vector<double> V(rows * 3), w(rows), h(3), u(rows);
+    double square = 0, norm = 0;
+    for (Index i = 0; i < rows; ++i) {
+        u[i] = std::cos(0.3 * static_cast<double>(i));
+        square += u[i] * u[i];
+    }
+    for (Index j = 0; j < 3; ++j)
+        for (Index i = 0; i < rows; ++i) V[i + j * rows] = (i == j) - 2 * u[i] * u[j] / square;
+    for (Index i = 0; i < rows; ++i) w[i] = 3 * V[i] - 2 * V[i + rows] + V[i + 2 * rows] + (i == 7 ? 1e-10 : 0.0);
+    orthogonalise<double>(Matrix<const double>(V.data(), rows, 3), Matrix<double>(w.data(), rows, 1),
+                          Matrix<double>(h.data(), 3, 1), &norm, 3);
+    check(std::fabs(h[0] - 3) < 1e-9 && std::fabs(h[1] + 2) < 1e-9 && std::fabs(h[2] - 1) < 1e-9, "coefficients");
+    check(std::fabs(norm - 1e-10) < 1e-13, "what is left, by hand");
+    double left = 0;
+    for (Index j = 0; j < 3; ++j) {
+        double s = 0;
+        for (Index i = 0; i < rows; ++i) s += V[i + j * rows] * w[i];
+        left = std::fmax(left, std::fabs(s));
+    }
+    check(left < 1e-14 * norm + 1e-25, "orthogonal although ten digits cancelled");
+}
+
+// alpha = 0, beta = 1/2: p_j are the Chebyshev polynomials of the second kind, p_j(cosh s) = sinh((j + 1) s) / sinh s.
+void test_certificate() {
+    Certificate certificate({1.25}, 1000);
+    check(certificate.failure() == 1.0, "nothing is known before the first step");
+    const double s = std::log(2.0);  // cosh s = 1.25
+    double sum = 1;
+    for (int j = 1; j <= 20; ++j) {
+        certificate.append(0.0, 0.5);
+        sum += std::pow(std::sinh((j + 1) * s) / std::sinh(s), 2);
+    }
+    const double expected = std::sqrt(2 * 1000 / 3.14159265358979323846 / sum);
+    check(std::fabs(certificate.failure() / expected - 1) < 1e-12, "Christoffel's bound in closed form");
+    certificate.append(0.0, 0.0);
+    check(certificate.failure() == 0.0, "a sequence that ends hides nothing");
+}
+
 #ifdef PYPHENOM_SYSTEM_BLAS
+// 1, ..., 30 with a second 30: both copies, counted products, any block.
+void test_lanczos() {
+    const Index size = 31;
+    for (Index block = 1; block <= 3; ++block) {
+        const Index capacity = size + block;
+        std::vector<double> basis(size * capacity);
+        Index products = 0;
+        const BlockProduct product = [&](Index first, Index count, Index to) {
+            products += count;
+            for (Index j = 0; j < count; ++j)
+                for (Index i = 0; i < size; ++i)
+                    basis[i + (to + j) * size] = std::fmin(30.0, i + 1.0) * basis[i + (first + j) * size];
+        };
+        LanczosOptions options;
+        options.wanted = 3;
+        options.block = block;
+        const LanczosResult found = lanczos<double>(Matrix<double>(basis.data(), size, capacity), 0, product, options);
+        check(found.converged == 3 && found.products == products, "three pairs, products counted");
+        check(std::fabs(found.values[0] - 30) < 1e-9 && std::fabs(found.values[1] - 30) < 1e-9 &&
+                  std::fabs(found.values[2] - 29) < 1e-9,
+              "a double eigenvalue twice");
+    }
+}
+
 // n = 2 samples, features (1, 0), (1, 1), (0, 2): hand-computed minimum-norm fits of y = (1, 3), test row (1, 1, 1).
 void test_path() {
     const double y[] = {1, 3}, y_test[] = {0}, Z[] = {1, 0, 1, 1, 0, 2}, Z_test[] = {1, 1, 1};
@@ -90,7 +159,10 @@ int main() {
 #endif
     test_philox();
     test_features();
+    test_orthogonalise();
+    test_certificate();
 #ifdef PYPHENOM_SYSTEM_BLAS
+    test_lanczos();
     test_path();
 #endif
     std::printf("%d passed, %d failed\n", passed, failed);
