@@ -11,8 +11,8 @@ from scipy.special import ndtr
 
 from pyphenom import _core
 from pyphenom._arrays import Float, Progress, as_float, as_integer, as_real
-from pyphenom.curvature._rows import rows_of
 from pyphenom.curvature.lanczos import Eigenpairs, eigsh
+from pyphenom.curvature.operator import as_operator
 from pyphenom.random_features.features import threads
 
 
@@ -152,7 +152,8 @@ def spectral_density(
     >>> found.cdf([-0.5, 0.5]).values.round(10)
     array([0.25, 0.5 ])
     """
-    size, dtype, product = rows_of(operator)
+    operator = as_operator(operator)
+    size, dtype, product = operator.shape[0], operator.dtype, operator.rows
     probes, steps = as_integer("probes", probes, 2), min(as_integer("steps", steps, 1), size)
     room = as_integer("max_bytes", max_bytes, 1)
     rng = np.random.default_rng([as_integer("seed", seed, 0), 0x51])

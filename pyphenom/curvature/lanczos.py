@@ -9,7 +9,7 @@ import numpy as np
 
 from pyphenom import _core
 from pyphenom._arrays import Float, Progress, as_float, as_integer, as_real, one_of
-from pyphenom.curvature._rows import rows_of
+from pyphenom.curvature.operator import as_operator
 from pyphenom.random_features.features import threads
 
 WHICH = ("LA", "SA", "LM", "BE")
@@ -163,7 +163,8 @@ def eigsh(
     >>> eigsh(np.diag([-5.0, 1.0, 2.0, 2.0]), k=1, which="LM").values.round(10)
     array([-5.])
     """
-    size, dtype, product = rows_of(operator)
+    operator = as_operator(operator)
+    size, dtype, product = operator.shape[0], operator.dtype, operator.rows
     k = as_integer("k", k, 1, size)
     which = one_of("which", which, WHICH)
     tol = _tolerance(tol, dtype)

@@ -159,12 +159,12 @@ class Operator(RectangularOperator):
         return self
 
 
-def as_operator(A: Any, size: int | None = None) -> Operator:
+def as_operator(operator: Any, size: int | None = None) -> Operator:
     r"""Wrap a symmetric matrix, an operator or a function as an `Operator`.
 
     Parameters
     ----------
-    A : array, tensor, sparse matrix, LinearOperator, Operator or callable
+    operator : array, tensor, sparse matrix, LinearOperator, Operator or callable
         A matrix (P, P): numpy, torch, or SciPy sparse, checked for symmetry; a SciPy ``LinearOperator``, which is taken
         to be symmetric; or a function from a vector (P,) to its image (P,), called with one numpy vector at a time. An
         `Operator` comes back as it is.
@@ -179,9 +179,9 @@ def as_operator(A: Any, size: int | None = None) -> Operator:
     Raises
     ------
     TypeError
-        If `A` is none of these, or complex.
+        If `operator` is none of these, or complex.
     ValueError
-        If `A` is not square or not symmetric, or `size` is missing or differs.
+        If `operator` is not square or not symmetric, or `size` is missing or differs.
 
     Examples
     --------
@@ -190,41 +190,43 @@ def as_operator(A: Any, size: int | None = None) -> Operator:
     >>> as_operator(lambda v: 3 * v, size=4)
     Operator(4 x 4, float64)
     """
-    if isinstance(A, Operator):
-        operator = A
-    elif isinstance(A, LinearOperator):
-        product = A.matmat
-        operator = Operator(_side(A), _precision(A.dtype), lambda V: np.ascontiguousarray(product(V.T).T, V.dtype))
-    elif scipy.sparse.issparse(A):
-        sparse = _csr(A)
+    if isinstance(operator, Operator):
+        made = operator
+    elif isinstance(operator, LinearOperator):
+        product, dtype = operator.matmat, _precision(operator.dtype)
+        made = Operator(_side(operator), dtype, lambda V: np.ascontiguousarray(product(V.T).T, V.dtype))
+    elif scipy.sparse.issparse(operator):
+        sparse = _csr(operator)
         _check_symmetry(sparse)
-        operator = Operator(_side(sparse), sparse.dtype, lambda V: np.ascontiguousarray((sparse @ V.T).T))
-    elif is_tensor(A) or isinstance(A, np.ndarray):
-        values = _real("A", A)
+        made = Operator(_side(sparse), sparse.dtype, lambda V: np.ascontiguousarray((sparse @ V.T).T))
+    elif is_tensor(operator) or isinstance(operator, np.ndarray):
+        values = _real("operator", operator)
         dense = np.array(values, _precision(values.dtype), order="C")
         _check_symmetry(dense)
-        operator = Operator(len(dense), dense.dtype, lambda V: V @ dense)
-    elif callable(A):
+        made = Operator(len(dense), dense.dtype, lambda V: V @ dense)
+    elif callable(operator):
         if size is None:
-            raise ValueError("`size` is missing; expected the number of entries of a vector, since `A` is a function")
-        operator = Operator(size, np.float64, _one_by_one(A))
+            raise ValueError(
+                "`size` is missing; expected the number of entries of a vector, since `operator` is a function"
+            )
+        made = Operator(size, np.float64, _one_by_one(operator))
     else:
         raise TypeError(
-            f"`A` is a {type(A).__name__}; expected a matrix (numpy, torch or SciPy sparse), a LinearOperator, or a "
-            "function with `size`"
+            f"`operator` is a {type(operator).__name__}; expected a matrix (numpy, torch or SciPy sparse), a "
+            "LinearOperator, or a function with `size`"
         )
-    if size is not None and size != operator.shape[0]:
-        raise ValueError(f"`size` is {size}; `A` has shape {operator.shape}. Leave `size` out")
-    return operator
+    if size is not None and size != made.shape[0]:
+        raise ValueError(f"`size` is {size}; `operator` has shape {made.shape}. Leave `size` out")
+    return made
 
 
 def _one_by_one(function: Callable[[Float], Any]) -> Rows:
     def product(V: Float) -> Float:
         W = np.empty_like(V)
         for v, w in zip(V, W, strict=True):
-            image = _real("A(v)", function(v))
+            image = _real("operator(v)", function(v))
             if image.shape != v.shape:
-                raise ValueError(f"`A` gives a vector of shape {image.shape} for one of shape {v.shape}")
+                raise ValueError(f"`operator` gives a vector of shape {image.shape} for one of shape {v.shape}")
             w[:] = image
         return W
 
@@ -251,22 +253,25 @@ def _csr(A: Any) -> Any:
 def _precision(dtype: Any) -> np.dtype[Any]:
     kind = np.dtype(np.float64 if dtype is None else dtype)
     if kind.kind not in "fiub":
-        raise TypeError(f"`A` has dtype {kind}; expected real numbers")
+        raise TypeError(f"`operator` has dtype {kind}; expected real numbers")
     return kind if kind == np.float32 else np.dtype(np.float64)
 
 
 def _side(A: Any) -> int:
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
-        raise ValueError(f"`A` has shape {tuple(A.shape)}; expected a square matrix")
+        raise ValueError(f"`operator` has shape {tuple(A.shape)}; expected a square matrix")
     return int(A.shape[0])
 
 
 def _check_symmetry(A: Any) -> None:
     _side(A)
-    difference = abs(A - A.T).max()
+    largest = abs(A).max() if A.shape[0] else 0.0
+    if not np.isfinite(largest):
+        raise ValueError("`operator` holds values that are not finite; expected finite ones")
+    difference = abs(A - A.T).max() if A.shape[0] else 0.0
     # Half the digits: what was computed in another order above and below the diagonal passes.
-    if not difference <= np.sqrt(np.finfo(A.dtype).eps) * abs(A).max():
+    if not difference <= np.sqrt(np.finfo(A.dtype).eps) * largest:
         raise ValueError(
-            f"`A` differs from its transpose by up to {difference:.2g}; expected a symmetric matrix. "
+            f"`operator` differs from its transpose by up to {difference:.2g}; expected a symmetric matrix. "
             "Symmetrise it: (A + A.T) / 2"
         )

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pyphenom._arrays import Float, Progress, as_integer, one_of
-from pyphenom.curvature._rows import rows_of
 from pyphenom.curvature.density import mean_of_orthonormal, spectral_density
 from pyphenom.curvature.lanczos import Eigenpairs
+from pyphenom.curvature.operator import as_operator
 
 METHODS = ("hutchinson", "hutch++", "xtrace")
 _AT_ONCE = 16  # probes a block product: more would only cost memory
@@ -191,7 +191,7 @@ def logdet(
     >>> round(float(np.exp(logdet(np.diag([1.0, 2.0, 4.0]), probes=3).value)), 10)
     8.0
     """
-    _, dtype, _ = rows_of(operator)
+    dtype = as_operator(operator).dtype
     found = spectral_density(operator, probes, steps, seed, deflate=deflate, progress=progress)
     every = np.concatenate([found.nodes[found.weights > 0], found.outliers])
     if every.min() <= np.finfo(dtype).eps * np.abs(every).max():
@@ -208,7 +208,8 @@ class _Counted:
     """The operator in float64 blocks of rows, counting products, with the random vectors of one seed."""
 
     def __init__(self, operator: Any, products: int, seed: int, progress: Progress | None) -> None:
-        self.size, self.dtype, self._product = rows_of(operator)
+        operator = as_operator(operator)
+        self.size, self.dtype, self._product = operator.shape[0], operator.dtype, operator.rows
         self._total, self._progress = as_integer("products", products, 6), progress
         self.rng = np.random.default_rng([as_integer("seed", seed, 0), 0x54])
         self.used = 0

@@ -199,17 +199,17 @@ def test_a_matrix_changed_later_changes_no_product():
 @pytest.mark.parametrize(
     ("value", "size", "error", "message"),
     [
-        (B, None, ValueError, r"`A` has shape \(4, 7\); expected a square matrix"),
-        (scipy.sparse.csr_array(B), None, ValueError, r"`A` has shape \(4, 7\); expected a square matrix"),
+        (B, None, ValueError, r"`operator` has shape \(4, 7\); expected a square matrix"),
+        (scipy.sparse.csr_array(B), None, ValueError, r"`operator` has shape \(4, 7\); expected a square matrix"),
         (aslinearoperator(B), None, ValueError, "expected a square matrix"),
-        (np.triu(A), None, ValueError, "`A` differs from its transpose"),
-        (scipy.sparse.csr_array(np.triu(A)), None, ValueError, "`A` differs from its transpose"),
-        (torch.from_numpy(np.triu(A)), None, ValueError, "`A` differs from its transpose"),
-        (np.full((2, 2), np.nan), None, ValueError, "`A` differs from its transpose by up to nan"),
-        (1j * A, None, TypeError, "`A` has dtype complex128"),
+        (np.triu(A), None, ValueError, "`operator` differs from its transpose"),
+        (scipy.sparse.csr_array(np.triu(A)), None, ValueError, "`operator` differs from its transpose"),
+        (torch.from_numpy(np.triu(A)), None, ValueError, "`operator` differs from its transpose"),
+        (np.full((2, 2), np.nan), None, ValueError, "`operator` holds values that are not finite"),
+        (1j * A, None, TypeError, "`operator` has dtype complex128"),
         (lambda v: v, None, ValueError, "`size` is missing"),
         (A, 3, ValueError, "`size` is 3"),
-        ("matrix", None, TypeError, "`A` is a str"),
+        ("matrix", None, TypeError, "`operator` is a str"),
     ],
 )
 def test_what_cannot_be_wrapped_is_refused(value, size, error, message):
@@ -218,7 +218,7 @@ def test_what_cannot_be_wrapped_is_refused(value, size, error, message):
 
 
 def test_a_function_to_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"`A` gives a vector of shape \(6,\) for one of shape \(7,\)"):
+    with pytest.raises(ValueError, match=r"`operator` gives a vector of shape \(6,\) for one of shape \(7,\)"):
         as_operator(lambda v: v[:-1], P) @ np.ones(P)
 
 
