@@ -1,5 +1,7 @@
 """The study of the edge of stability: its runs against plain loops, its closed forms, and guards that see."""
 
+from itertools import count
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +33,7 @@ def sample_loss(f, y):
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, False), (0.5, True)])
 def test_a_run_is_that_of_torch(momentum, nesterov):
     model, X, y = regression()
-    run = phenomenon._descend(model, X, y, 0.05, 12, 4, momentum, nesterov)
+    run = phenomenon._descend(model, X, y, 0.05, 0.0, 12, 4, momentum, nesterov)
     model, X, y = regression()
     optimiser = torch.optim.SGD(model.parameters(), 0.05, momentum, nesterov=nesterov)
     losses, sharpness = [], []
@@ -131,3 +133,12 @@ def test_guards_see_what_did_not_happen():
         assert guards[id].violation(rows) is None
         assert guards[id].violation(rows.assign(value=bad))
         assert guards[id].violation(rows.assign(value=np.nan))
+
+
+@pytest.mark.parametrize(("limit", "steps", "taken"), [(4.5, 2, 8), (4.5, 20, 20), (1e9, 2, 12), (-1.0, 5, 5)])
+def test_a_run_ends_some_time_after_its_crossing(monkeypatch, limit, steps, taken):
+    readings = count()  # a sharpness equal to the step: it passes 4.5 at step 5
+    monkeypatch.setattr(phenomenon._Point, "sharpness", lambda self: float(next(readings)))
+    run = phenomenon._descend(*regression(), 0.05, limit, steps, 1)
+    assert len(run.losses) - 1 == taken
+    assert (phenomenon.LONGER, phenomenon.AT_MOST) == (1.7, 6)
