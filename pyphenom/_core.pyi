@@ -3,11 +3,254 @@ Compiled kernels of pyphenom; use them through the Python packages that carry th
 """
 
 from __future__ import annotations
+import collections.abc
 import numpy
 import numpy.typing
 import typing
 
-__all__: list[str] = ["WidthPath", "blas", "cuda_available", "draw_weights", "features", "ridge_fit"]
+__all__: list[str] = [
+    "Network32",
+    "Network64",
+    "WidthPath",
+    "blas",
+    "cuda_available",
+    "draw_weights",
+    "features",
+    "lanczos",
+    "orthogonalise",
+    "ridge_fit",
+    "smallest_basis",
+]
+
+class Network32:
+    """
+    A feed-forward network linearised at one parameter vector on one batch.
+    """
+    def __init__(
+        self,
+        X: numpy.typing.NDArray[numpy.float32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        values: typing.SupportsInt | typing.SupportsIndex,
+        parameters: typing.SupportsInt | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+        workspace: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        X (samples, positions, channels); workspace in bytes.
+        """
+    def activation(
+        self,
+        function: str,
+        a: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        b: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        An elementwise activation.
+        """
+    def average(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        Weighted sums over windows.
+        """
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float32], U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Hessian product with a custom loss.
+        """
+    def dense(
+        self,
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        groups: typing.SupportsInt | typing.SupportsIndex,
+        weight_value: typing.SupportsInt | typing.SupportsIndex,
+        bias_value: typing.SupportsInt | typing.SupportsIndex,
+        weight: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        A dense layer; where its weights and bias stand in values and directions, -1: nowhere.
+        """
+    def differentiate(self, gradients: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        Deltas of a custom loss from its gradients (samples, outputs).
+        """
+    def flatten(self) -> None:
+        """
+        One position, channel after channel.
+        """
+    def ggn(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def gradient(self, reduced: bool = False) -> numpy.typing.NDArray[numpy.float32]: ...
+    def hessian(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def jacobian(
+        self, V: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def jacobian_transpose(
+        self, U: numpy.typing.NDArray[numpy.float32], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def linearize(self, values: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        Linearise at all parameters of the network, frozen ones included.
+        """
+    def loss(
+        self,
+        kind: str,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        targets: numpy.typing.NDArray[numpy.float32],
+    ) -> None:
+        """
+        targets (samples, outputs).
+        """
+    def maximum(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        The largest entry of each window.
+        """
+    def outputs(self) -> numpy.typing.NDArray[numpy.float32]: ...
+    def reduce(self, X: numpy.typing.NDArray[numpy.float32]) -> None:
+        """
+        X (samples, rank): the inputs in an orthonormal basis of their row space.
+        """
+    def size(self, reduced: bool = False) -> int: ...
+    def unfold(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        Patches: the first half of a convolution.
+        """
+    @property
+    def loss_value(self) -> float: ...
+
+class Network64:
+    """
+    A feed-forward network linearised at one parameter vector on one batch.
+    """
+    def __init__(
+        self,
+        X: numpy.typing.NDArray[numpy.float64],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        values: typing.SupportsInt | typing.SupportsIndex,
+        parameters: typing.SupportsInt | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+        workspace: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        X (samples, positions, channels); workspace in bytes.
+        """
+    def activation(
+        self,
+        function: str,
+        a: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        b: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        An elementwise activation.
+        """
+    def average(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        Weighted sums over windows.
+        """
+    def custom_hessian(
+        self, V: numpy.typing.NDArray[numpy.float64], U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Hessian product with a custom loss.
+        """
+    def dense(
+        self,
+        outputs: typing.SupportsInt | typing.SupportsIndex,
+        groups: typing.SupportsInt | typing.SupportsIndex,
+        weight_value: typing.SupportsInt | typing.SupportsIndex,
+        bias_value: typing.SupportsInt | typing.SupportsIndex,
+        weight: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        A dense layer; where its weights and bias stand in values and directions, -1: nowhere.
+        """
+    def differentiate(self, gradients: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Deltas of a custom loss from its gradients (samples, outputs).
+        """
+    def flatten(self) -> None:
+        """
+        One position, channel after channel.
+        """
+    def ggn(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def gradient(self, reduced: bool = False) -> numpy.typing.NDArray[numpy.float64]: ...
+    def hessian(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def jacobian(
+        self, V: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def jacobian_transpose(
+        self, U: numpy.typing.NDArray[numpy.float64], reduced: bool = False
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    def linearize(self, values: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        Linearise at all parameters of the network, frozen ones included.
+        """
+    def loss(
+        self,
+        kind: str,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        targets: numpy.typing.NDArray[numpy.float64],
+    ) -> None:
+        """
+        targets (samples, outputs).
+        """
+    def maximum(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        The largest entry of each window.
+        """
+    def outputs(self) -> numpy.typing.NDArray[numpy.float64]: ...
+    def reduce(self, X: numpy.typing.NDArray[numpy.float64]) -> None:
+        """
+        X (samples, rank): the inputs in an orthonormal basis of their row space.
+        """
+    def size(self, reduced: bool = False) -> int: ...
+    def unfold(
+        self,
+        table: numpy.typing.NDArray[numpy.int32],
+        positions: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        Patches: the first half of a convolution.
+        """
+    @property
+    def loss_value(self) -> float: ...
 
 class WidthPath:
     """
@@ -102,6 +345,62 @@ def features(
     out <- activation(X W^T + bias), or its transpose with `feature_major`.
     """
 
+@typing.overload
+def lanczos(
+    basis: numpy.typing.NDArray[numpy.float32],
+    start: typing.SupportsInt | typing.SupportsIndex,
+    product: collections.abc.Callable,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    which: str,
+    tolerance: typing.SupportsFloat | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    max_products: typing.SupportsInt | typing.SupportsIndex,
+    miss_probability: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Extreme eigenpairs; basis (capacity, P) holds `start` start vectors, then the vectors. product(V, out): out <- V A for rows of the basis.
+    """
+
+@typing.overload
+def lanczos(
+    basis: numpy.typing.NDArray[numpy.float64],
+    start: typing.SupportsInt | typing.SupportsIndex,
+    product: collections.abc.Callable,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    which: str,
+    tolerance: typing.SupportsFloat | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+    max_products: typing.SupportsInt | typing.SupportsIndex,
+    miss_probability: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> dict:
+    """
+    Extreme eigenpairs; basis (capacity, P) holds `start` start vectors, then the vectors. product(V, out): out <- V A for rows of the basis.
+    """
+
+@typing.overload
+def orthogonalise(
+    V: numpy.typing.NDArray[numpy.float32],
+    W: numpy.typing.NDArray[numpy.float32],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).
+    """
+
+@typing.overload
+def orthogonalise(
+    V: numpy.typing.NDArray[numpy.float64],
+    W: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).
+    """
+
 def ridge_fit(
     Z: numpy.typing.NDArray[numpy.float64],
     y: numpy.typing.NDArray[numpy.float64],
@@ -112,6 +411,16 @@ def ridge_fit(
 ) -> dict:
     """
     Ridge regression at one width: Z (n, N), y (targets, n); penalty > 0.
+    """
+
+def smallest_basis(
+    size: typing.SupportsInt | typing.SupportsIndex,
+    wanted: typing.SupportsInt | typing.SupportsIndex,
+    start: typing.SupportsInt | typing.SupportsIndex,
+    block: typing.SupportsInt | typing.SupportsIndex,
+) -> int:
+    """
+    The fewest rows of a basis that `lanczos` takes.
     """
 
 __version__: str = "0.1.0"

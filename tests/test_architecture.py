@@ -177,7 +177,7 @@ def test_import_is_light(fresh):
 
 def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
     code = (
-        "import json, sys; import pyphenom as ph; ph.theory, ph.random_features, ph.data; "
+        "import json, sys; import pyphenom as ph; ph.theory, ph.random_features, ph.curvature, ph.data; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not {"torch", "pandas", "matplotlib"} & set(fresh(code))
@@ -185,7 +185,7 @@ def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
 
 # ---- documentation of public names ----------------------------------------------------------------------------------
 
-DOCUMENTED = ("theory", "random_features", "data", "networks", "studies", "report")
+DOCUMENTED = ("theory", "random_features", "curvature", "data", "networks", "studies", "report")
 
 
 def public():
@@ -240,7 +240,7 @@ def test_public_names_are_documented(name, value):
 
 
 def numerical():
-    parts = ("theory.", "random_features.", "data.", "networks.")
+    parts = ("theory.", "random_features.", "curvature.", "data.", "networks.")
     return [case for case in public() if case.id.startswith(parts) and inspect.isfunction(case.values[1])]
 
 

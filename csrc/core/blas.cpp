@@ -129,6 +129,14 @@ bool cholesky(M A) {
     return info == 0;
 }
 
+void eigen(M A, double* values, double* work, Index work_size, int* integer_work, Index integer_work_size) {
+    char job = 'V', uplo = 'U';
+    int n = to_int(A.rows), lda = leading(A), lwork = to_int(work_size), liwork = to_int(integer_work_size), info = 0;
+    if (n == 0) return;
+    blas_table().dsyevd(&job, &uplo, &n, A.data, &lda, values, work, &lwork, integer_work, &liwork, &info);
+    succeeded(info, "dsyevd");
+}
+
 void qr(M A, double* tau, double* work, Index work_size) {
     int m = to_int(A.rows), n = to_int(A.cols), lda = leading(A), lwork = to_int(work_size), info = 0;
     blas_table().dgeqrf(&m, &n, A.data, &lda, tau, work, &lwork, &info);

@@ -28,6 +28,7 @@ namespace pyphenom {
       double*, int*, double*, int*)                                                                                    \
     X(dtrtri, cython_lapack, char*, char*, int*, double*, int*, int*)                                                  \
     X(dlauum, cython_lapack, char*, int*, double*, int*, int*)                                                         \
+    X(dsyevd, cython_lapack, char*, char*, int*, double*, int*, double*, double*, int*, int*, int*, int*)              \
     X(dpotrf, cython_lapack, char*, int*, double*, int*, int*)
 
 struct BlasTable {
@@ -64,6 +65,9 @@ void invert_upper(M A);
 void multiply_by_transpose(M A);
 // A = R^T R for symmetric positive definite A: R in the upper triangle; false where A is not.
 bool cholesky(M A);
+// A = Y diag(values) Y^T for symmetric A, its upper triangle given: A <- Y, values ascending. The work has room for
+// 1 + 6 n + 2 n^2 doubles, the integer work for 3 + 5 n.
+void eigen(M A, double* values, double* work, Index work_size, int* integer_work, Index integer_work_size);
 // A = QR: R in the upper triangle, reflectors below it and in tau.
 void qr(M A, double* tau, double* work, Index work_size);
 // Turns the reflectors of `qr` into the explicit Q (A.cols columns).

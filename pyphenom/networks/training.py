@@ -239,10 +239,10 @@ def _optimiser(stack: Stack, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = [value for value in stack.parameters.values() if value.requires_grad]
     if not parameters:
         raise ValueError("`models` have no parameter that requires a gradient; expected at least one to train")
-    options = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": True}
+    rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, **options)
-    return torch.optim.SGD(parameters, momentum=recipe.momentum, **options)
+        return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, fused=True)
 
 
 def _rate(recipe: Recipe, step: int) -> float:

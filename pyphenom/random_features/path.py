@@ -259,7 +259,7 @@ def nested_path(
         raise ValueError(f"`widths` reaches {asked.max()}; expected at most {z.shape[1]}, the number of columns of `Z`")
 
     used = z[:, : int(asked.max())]
-    sizes = np.abs(used).max(axis=0)
+    sizes = np.maximum(used.max(axis=0), -used.min(axis=0))
     sizes = sizes[sizes > 0]
     problem = Problem(
         lambda first, count: (z[:, first : first + count].T, z_test[:, first : first + count].T),

@@ -191,7 +191,9 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
-        canvas.legend(loc="outside lower center", ncols=2)  # inside it would cover points
+        longest = max(map(len, axes.get_legend_handles_labels()[1]))
+        # Inside it would cover points; two columns of more letters would not fit.
+        canvas.legend(loc="outside lower center", ncols=2 if longest <= 36 else 1)
     return canvas
 
 

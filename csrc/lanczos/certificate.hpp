@@ -1,0 +1,33 @@
+// How likely a random vector would have hidden an eigenvalue from Lanczos so far.
+//
+// The Krylov sequence of a vector r under a symmetric B has the orthonormal polynomials p_0, ..., p_j of the measure
+// sum_i <r, z_i>^2 delta_{lambda_i}. Whatever else that measure is, its mass at a point x is at most
+// 1 / sum_i p_i(x)^2 (Christoffel). For r uniform on the sphere of R^n, P(<r, z>^2 <= t) <= sqrt(2 n t / pi) for a
+// fixed unit vector z, since the density of <r, z> is at most sqrt(n / (2 pi)). Hence an eigenvalue x of B has kept out
+// of the sequence with at most this probability, and outside the Ritz values it falls geometrically.
+#pragma once
+
+#include <vector>
+
+#include "core/matrix.hpp"
+
+namespace pyphenom {
+
+class Certificate {
+  public:
+    // For the eigenvalues `points` of an operator on a space of `dimension` dimensions.
+    Certificate(std::vector<double> points, Index dimension);
+
+    // B q_j = beta_{j-1} q_{j-1} + alpha_j q_j + beta_j q_{j+1}; beta_j = 0 where the sequence ends.
+    void append(double alpha, double beta);
+
+    // The largest probability over the points.
+    double failure() const;
+
+  private:
+    std::vector<double> points_, before_, last_, sum_;  // p_{j-1}, p_j and the sum of squares at each point
+    double beta_ = 0.0, dimension_;
+    bool ended_ = false;
+};
+
+}  // namespace pyphenom

@@ -1,0 +1,269 @@
+"""Curvature products of a torch.nn.Sequential on one batch, by the native kernel."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pyphenom import _core
+from pyphenom._arrays import Float
+from pyphenom.curvature._loss_spec import LossSpec
+from pyphenom.curvature._torch_layers import Builder, UnknownLayerError, flat, sample_shape
+from pyphenom.random_features.features import threads
+
+_WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
+
+
+class NativeProducts:
+    r"""Products with the gradient, Hessian, Gauss-Newton matrix and Jacobian of the sum of a batch's losses.
+
+    With inputs of rank :math:`r<d` and an orthonormal basis Q (d, r) of their row space, the first layer's weights
+    act through WQ alone: H is zero on the complement, and a solver may work on vectors of `compressed_size` entries,
+    in which the products with ``compressed=True`` are those with :math:`E^\top HE`, E = `expand`, an isometry.
+
+    Built by `native_products`.
+    """
+
+    backend = "native"
+
+    def __init__(
+        self,
+        network: Any,
+        X: Float,
+        parameters: list[Tensor],
+        loss: LossSpec,
+        shape: tuple[int, ...],
+        compress: bool,
+    ) -> None:
+        self._network, self._parameters, self._spec = network, parameters, loss
+        self._X = X
+        self._basis: Float | None = None
+        self.dtype: np.dtype[Any] = X.dtype
+        self.size = int(network.size())
+        self.samples = len(X)
+        self.output_shape = (len(X), *shape)
+        self.compressible = compress
+        self.rank = min(self.samples, X.shape[-1]) if compress else None
+        self._width = int(parameters[0].shape[0]) if compress else 0
+        self.refresh()
+
+    def refresh(self, values: Float | None = None) -> None:
+        """Linearise anew: at the model's parameters as they are now, or at these values of all of them."""
+        if values is None:
+            flattened = [p.detach().reshape(-1) for p in self._parameters]
+            values = torch.cat(flattened).numpy()
+        self._network.linearize(np.ascontiguousarray(values, self.dtype))
+        self.outputs: Float = self._network.outputs()
+        self.loss: float = self._network.loss_value
+        if self._spec.linearize is not None:
+            self.loss, gradients = self._spec.linearize(self.outputs)
+            self._network.differentiate(np.ascontiguousarray(gradients, self.dtype))
+
+    def gradient(self, compressed: bool = False) -> Float:
+        """Return the gradient (P,)."""
+        self._prepare(compressed)
+        return self._network.gradient(compressed)  # type: ignore[no-any-return]
+
+    def hessian(self, V: Float, compressed: bool = False) -> Float:
+        """Return V H for rows V (K, P)."""
+        if compressed:
+            self._prepare(compressed)
+        if self._spec.hessian is None:
+            return self._network.hessian(V, compressed)  # type: ignore[no-any-return]
+        U = self._spec.hessian(self._network.jacobian(V, compressed))
+        return self._network.custom_hessian(  # type: ignore[no-any-return]
+            V, np.ascontiguousarray(U, self.dtype), compressed
+        )
+
+    def ggn(self, V: Float, compressed: bool = False) -> Float:
+        """Return V G for rows V (K, P), with the generalised Gauss-Newton matrix G."""
+        if compressed:
+            self._prepare(compressed)
+        if self._spec.hessian is None:
+            return self._network.ggn(V, compressed)  # type: ignore[no-any-return]
+        U = self._spec.hessian(self._network.jacobian(V, compressed))
+        return self._network.jacobian_transpose(  # type: ignore[no-any-return]
+            np.ascontiguousarray(U, self.dtype), compressed
+        )
+
+    def jacobian(self, V: Float, compressed: bool = False) -> Float:
+        """Return J v for rows V (K, P), as (K, n, C)."""
+        self._prepare(compressed)
+        return self._network.jacobian(V, compressed)  # type: ignore[no-any-return]
+
+    def jacobian_transpose(self, U: Float, compressed: bool = False) -> Float:
+        """Return the transpose of J times each of U (K, n, C), as (K, P)."""
+        self._prepare(compressed)
+        return self._network.jacobian_transpose(U, compressed)  # type: ignore[no-any-return]
+
+    # ---- the row space of the inputs ---------------------------------------------------------------------------------
+
+    @property
+    def compressed_size(self) -> int:
+        """Entries of a parameter vector in the row space of the inputs; `size` where there is nothing to gain."""
+        if not self.compressible:
+            return self.size
+        assert self.rank is not None
+        return int(self.size - self._width * (self._X.shape[-1] - self.rank))
+
+    def compress(self, V: Float) -> Float:
+        """Return the coordinates (K, `compressed_size`) of rows V (K, P); what is outside the row space is left out."""
+        return self._change_basis(V, self.compressed_size, self._prepare(True))
+
+    def expand(self, V: Float) -> Float:
+        """Return the parameter vectors (K, P) of coordinates V (K, `compressed_size`)."""
+        return self._change_basis(V, self.size, self._prepare(True).T)
+
+    def _change_basis(self, V: Float, size: int, basis: Float) -> Float:
+        h, (before, after) = self._width, basis.shape
+        if V.ndim != 2 or V.shape[1] - h * before != size - h * after:
+            raise ValueError(f"`V` has shape {V.shape}; expected (K, {size + h * (before - after)})")
+        out = np.empty((len(V), size), self.dtype)
+        head = V[:, : h * before].reshape(len(V), h, before)
+        np.matmul(head, basis, out=out[:, : h * after].reshape(len(V), h, after))
+        out[:, h * after :] = V[:, h * before :]
+        return out
+
+    def _prepare(self, compressed: bool) -> NDArray[Any]:
+        """Return the basis (d, r) of the row space, from a QR decomposition on first use."""
+        if not compressed:
+            return np.empty((0, 0))
+        if not self.compressible:
+            raise ValueError(
+                "`compressed` is asked for, but the inputs are not compressed: they are at least as many as their "
+                "dimension, or the first layer is not a trainable Linear, or `compress` is False"
+            )
+        if self._basis is None:
+            # X^T = Q R: in Q the samples have the coordinates R^T.
+            Q, R = scipy.linalg.qr(self._X.T.astype(np.float64), mode="economic", check_finite=False)
+            self._network.reduce(np.ascontiguousarray(R.T, self.dtype))
+            self._basis = np.ascontiguousarray(Q, self.dtype)
+        return self._basis
+
+    def __repr__(self) -> str:
+        inputs = f", inputs compressed to {self.rank} of {self._X.shape[-1]}" if self.compressible else ""
+        return f"NativeProducts({self.size} parameters, {self.samples} samples, {self.dtype}{inputs})"
+
+
+def native_products(
+    model: nn.Module,
+    loss: LossSpec | nn.Module,
+    X: Tensor,
+    y: Tensor | None = None,
+    dtype: Any = None,
+    parameters: Iterable[str] | None = None,
+    compress: bool | str = "auto",
+) -> NativeProducts | None:
+    """Return the products of a network that the native kernel covers; None for any other.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Covered: Sequential, nested or not, of Linear, convolutions, average and maximum pooling, Flatten, ReLU,
+        LeakyReLU, Tanh, Sigmoid, GELU, SiLU, Softplus, Identity, and Dropout in evaluation mode.
+    loss : LossSpec or torch.nn.Module
+        MSELoss, CrossEntropyLoss, or BCEWithLogitsLoss without weights; a LossSpec with targets needs no `y`.
+    X : Tensor (n, ...)
+    y : Tensor, optional
+    dtype : torch or numpy dtype, optional
+        Of the computation, float32 or float64; that of the parameters if None.
+    parameters : iterable of str, optional
+        Names of the parameters that span the space, in the order of ``model.named_parameters()``; all that require a
+        gradient if None.
+    compress : {"auto", True, False}
+        Whether solvers are offered the row space of the inputs, where the samples are fewer than the inputs.
+
+    Returns
+    -------
+    NativeProducts or None
+
+    Raises
+    ------
+    ValueError
+        If the targets do not fit the outputs.
+    """
+    kind = _numpy_dtype(model, dtype)
+    spec = loss if isinstance(loss, LossSpec) else _loss_of(loss, y)
+    if kind is None or spec is None or type(model) is not nn.Sequential or not isinstance(X, Tensor):
+        return None
+    try:
+        return _build(model, spec, X, kind, parameters, compress)
+    except UnknownLayerError:
+        return None
+
+
+def _build(
+    model: nn.Module, spec: LossSpec, X: Tensor, kind: Any, parameters: Iterable[str] | None, compress: bool | str
+) -> NativeProducts | None:
+    layers, named = list(flat(model)), dict(model.named_parameters())
+    owned = [f"{name}.{inner}" for name, module in layers for inner, _ in module.named_parameters()]
+    # A parameter with two owners, or with none: the vector of the kernel has no place for it.
+    if owned != list(named) or X.device.type != "cpu" or not X.is_floating_point() or len(X) == 0 or X.ndim < 2:
+        return None
+    if any(p.device.type != "cpu" for p in named.values()):
+        return None
+    wanted = {name for name, p in named.items() if p.requires_grad} if parameters is None else set(parameters)
+    values, places, end, size = {}, {}, 0, 0
+    for name, p in named.items():
+        values[name], places[name] = end, size if name in wanted else -1
+        end += p.numel()
+        size += p.numel() if name in wanted else 0
+    if size == 0:
+        return None
+
+    shape, flattened = sample_shape(model, X)
+    channels, positions = (shape[0], math.prod(shape[1:])) if not flattened else (shape[0], 1)
+    inputs = X.detach().reshape(len(X), channels, positions).numpy().swapaxes(1, 2)
+    x = np.ascontiguousarray(inputs, kind)
+    make = _core.Network32 if kind == np.float32 else _core.Network64
+    network = make(x, positions, channels, end, size, threads(), _WORKSPACE)
+    builder = Builder(network, shape, values, places)
+    for name, module in layers:
+        builder.add(name, module)
+    if len(builder.shape) > 1:
+        if spec.kind == "cross_entropy":  # classes stand along the channels, positions are further samples
+            return None
+        network.flatten()
+    if spec.kind == "cross_entropy" and len(builder.shape) != 1:
+        return None
+    network.loss(*spec.kernel_arguments(len(X), math.prod(builder.shape), kind))
+
+    # The weights of the first Linear start the vector, and what stands before them only names the input.
+    trainable = itertools.dropwhile(lambda module: type(module) in (nn.Flatten, nn.Identity), (m for _, m in layers))
+    reducible = compress is not False and type(next(trainable)) is nn.Linear and places[owned[0]] == 0
+    reducible = reducible and len(X) < channels
+    return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), spec, builder.shape, reducible)
+
+
+def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
+    if dtype is None:
+        kinds = {p.dtype for p in model.parameters()}
+        dtype = kinds.pop() if len(kinds) == 1 else None
+    known: dict[Any, Any] = {torch.float32: np.float32, torch.float64: np.float64}
+    if isinstance(dtype, torch.dtype) or dtype is None:
+        return known.get(dtype)
+    return np.dtype(dtype).type if np.dtype(dtype) in (np.float32, np.float64) else None
+
+
+def _loss_of(loss: Callable[..., Any], y: Tensor | None) -> LossSpec | None:
+    reduction = getattr(loss, "reduction", None)
+    if reduction not in ("mean", "sum") or not isinstance(y, Tensor) or y.device.type != "cpu":
+        return None
+    targets = y.detach().numpy()
+    if type(loss) is nn.MSELoss:
+        return LossSpec("mean_squared", targets, reduction=reduction)
+    if type(loss) is nn.CrossEntropyLoss and loss.weight is None:
+        if not y.is_floating_point() and bool((y < 0).any()):  # samples that are to be ignored
+            return None
+        return LossSpec("cross_entropy", targets, float(loss.label_smoothing), reduction)
+    if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.pos_weight is None:
+        return LossSpec("binary_cross_entropy", targets, reduction=reduction)
+    return None

@@ -1,0 +1,243 @@
+"""Spectral densities by stochastic Lanczos quadrature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import ndtr
+
+from pyphenom import _core
+from pyphenom._arrays import Float, Progress, as_float, as_integer, as_real
+from pyphenom.curvature._rows import rows_of
+from pyphenom.curvature.lanczos import Eigenpairs, eigsh
+from pyphenom.random_features.features import threads
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A function estimated on a grid.
+
+    Attributes
+    ----------
+    grid, values, standard_errors : array (G,)
+        Where, what, and the standard error of the mean over probes.
+    """
+
+    grid: Float
+    values: Float
+    standard_errors: Float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralDensity:
+    r"""The spectral measure :math:`\frac1P\sum_i\delta_{\lambda_i}`, estimated by quadrature nodes and weights.
+
+    Attributes
+    ----------
+    nodes, weights : array (probes, steps)
+        Gauss quadrature of each probe; its weights sum to the part of the measure outside `outliers`, 1 - d/P. A row
+        that ended early, in an invariant subspace, is filled up with weights 0.
+    outliers : array (d,)
+        Deflated eigenvalues; each has the weight 1/P and no error.
+    size : int
+        P.
+    matvecs : int
+        Products with single vectors, those for the deflated eigenpairs included where they were computed here.
+    """
+
+    nodes: Float
+    weights: Float
+    outliers: Float
+    size: int
+    matvecs: int
+
+    def density(self, grid: Any, width: float) -> Curve:
+        r"""Return the density convolved with a Gaussian of standard deviation `width`, on `grid`."""
+        grid, width = as_float("grid", grid, (1,)), as_real("width", width)
+        if width == 0:
+            raise ValueError("`width` is 0; expected a positive number, in the units of the eigenvalues")
+
+        def kernel(values: Float) -> Float:
+            return np.asarray(np.exp(-0.5 * ((grid - values[..., None]) / width) ** 2) / (width * np.sqrt(2 * np.pi)))
+
+        return Curve(grid, *self._mean(kernel))
+
+    def cdf(self, grid: Any, width: float = 0.0) -> Curve:
+        r"""Return the share of eigenvalues :math:`\le` each point of `grid`, smoothed with `width` as `density` is."""
+        grid, width = as_float("grid", grid, (1,)), as_real("width", width)
+
+        def kernel(values: Float) -> Float:
+            gaps = grid - values[..., None]
+            return np.asarray(ndtr(gaps / width) if width > 0 else (gaps >= 0).astype(float))
+
+        return Curve(grid, *self._mean(kernel))
+
+    def moments(self, order: int) -> Curve:
+        r"""Return :math:`\frac1P\sum_i\lambda_i^p` for p = 0, ..., `order`; each probe's are exact for p < 2 steps."""
+        powers = np.arange(as_integer("order", order, 0) + 1)
+        return Curve(powers.astype(float), *self._mean(lambda values: values[..., None] ** powers))
+
+    def _mean(self, kernel: Any) -> tuple[Float, Float]:
+        each = np.stack([w @ kernel(x) for x, w in zip(self.nodes, self.weights, strict=True)])
+        mean, error = mean_of_orthonormal(each, self.size - len(self.outliers))
+        return mean + kernel(self.outliers).sum(axis=0) / self.size, error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __repr__(self) -> str:
+        probes, steps = self.nodes.shape
+        every = np.concatenate([self.nodes[self.weights > 0], self.outliers])
+        return (
+            f"SpectralDensity(P = {self.size}, {probes} probes of {steps} steps, {len(self.outliers)} outliers, "
+            f"nodes in [{every.min():.4g}, {every.max():.4g}])"
+        )
+
+
+def spectral_density(
+    operator: Any,
+    probes: int = 10,
+    steps: int = 80,
+    seed: int = 0,
+    *,
+    deflate: int | Eigenpairs = 0,
+    max_bytes: int = 2**30,
+    progress: Progress | None = None,
+) -> SpectralDensity:
+    r"""Spectral density of a symmetric operator by stochastic Lanczos quadrature.
+
+    For a unit vector q, Lanczos gives :math:`q^\top f(A) q \approx \sum_j \tau_j^2 f(\theta_j)`, with the eigenvalues
+    :math:`\theta_j` of the tridiagonal matrix and the first components :math:`\tau_j` of its eigenvectors, exact for
+    polynomials of degree below 2 `steps`; over a random q the mean is :math:`\mathrm{tr} f(A)/P`.
+
+    Parameters
+    ----------
+    operator : Operator, SciPy LinearOperator, numpy or sparse matrix (P, P)
+        Symmetric; negative eigenvalues are part of the measure.
+    probes : int
+        Random orthonormal vectors, at least 2; those beyond P - d are left out, and with all of them traces are exact.
+    steps : int
+        Lanczos steps a probe, with full reorthogonalisation. At most P.
+    seed : int
+        Of the probes.
+    deflate : int or Eigenpairs
+        Eigenpairs taken out of the probes and put back without error; a number computes that many, largest in
+        magnitude.
+    max_bytes : int
+        Limit on the memory of the bases: as many probes run at once, as blocks, as fit; at least one.
+    progress : callable (products, total), optional
+        Called after every block product. Ctrl-C stops there.
+
+    Returns
+    -------
+    SpectralDensity
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input, before any work; if a product is not finite; if the deflated pairs did not converge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = spectral_density(np.diag([-1.0, 0.0, 1.0, 1.0]), probes=4, steps=4)
+    >>> found.cdf([-0.5, 0.5]).values.round(10)
+    array([0.25, 0.5 ])
+    """
+    size, dtype, product = rows_of(operator)
+    probes, steps = as_integer("probes", probes, 2), min(as_integer("steps", steps, 1), size)
+    room = as_integer("max_bytes", max_bytes, 1)
+    rng = np.random.default_rng([as_integer("seed", seed, 0), 0x51])
+    if isinstance(deflate, Eigenpairs):
+        pairs: Eigenpairs | None = deflate
+        spent = 0
+    else:
+        count = as_integer("deflate", deflate, 0, size)
+        pairs = eigsh(operator, count, "LM", copies=False, seed=seed) if count else None
+        spent = pairs.matvecs if pairs else 0
+    if pairs is not None and (pairs.vectors.shape[0] != size or not pairs.status.converged):
+        raise ValueError(
+            f"`deflate` holds vectors of {pairs.vectors.shape[0]} entries for an operator of size {size}; "
+            f"status: {pairs.status}. Expected converged pairs of this operator"
+        )
+    away = np.ascontiguousarray(pairs.vectors.T, dtype) if pairs else np.empty((0, size), dtype)
+    outliers = np.array(pairs.values, float) if pairs else np.empty(0)
+    probes, steps = min(probes, size - len(outliers)), min(steps, size - len(outliers))
+    nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
+    starts = _orthonormal(rng.standard_normal((probes, size)).astype(dtype), away)
+    together = max(1, min(probes, room // ((steps + 1) * size * dtype.itemsize))) if probes else 1
+    done = 0
+    for first in range(0, probes, together):
+        alphas, betas, lengths, used = _lanczos(
+            product, starts[first : first + together], steps, away, done, probes * steps, progress
+        )
+        done += used
+        for i, (alpha, beta, length) in enumerate(zip(alphas, betas, lengths, strict=True), first):
+            theta, Y = eigh_tridiagonal(alpha[:length], beta[: length - 1])
+            nodes[i], nodes[i, :length] = theta[-1], theta
+            weights[i, :length] = Y[0] ** 2 * (1 - len(outliers) / size)
+    return SpectralDensity(nodes, weights, outliers, size, spent + done)
+
+
+def mean_of_orthonormal(each: Float, dimension: int) -> tuple[Float, Float]:
+    """Return the mean over rows and its standard error, for quadratic forms of orthonormal random vectors.
+
+    A full orthonormal basis gives the trace whatever the basis, so that the vectors behave like draws without
+    replacement from a population of `dimension`: the variance of the mean carries the factor 1 - K / dimension.
+    """
+    count = len(each)
+    if count == 0:
+        return np.zeros(each.shape[1:]), np.zeros(each.shape[1:])
+    spread = each.var(axis=0, ddof=1) if count > 1 else np.zeros(each.shape[1:])
+    return each.mean(axis=0), np.sqrt(np.maximum(0.0, spread / count * (1 - count / dimension)))
+
+
+def _orthonormal(starts: Float, away: Float) -> Float:
+    basis = np.concatenate([away, starts])
+    for i in range(len(away), len(basis)):
+        row = basis[i : i + 1]
+        for _ in range(2):
+            _, norms = _core.orthogonalise(basis[:i], row, threads())
+            row /= norms[0]
+    return basis[len(away) :]
+
+
+def _lanczos(
+    product: Any, starts: Float, steps: int, away: Float, done: int, total: int, progress: Progress | None
+) -> tuple[Float, Float, Any, int]:
+    """Tridiagonal matrices of the starts under the operator in the complement of the rows `away`."""
+    count, size = starts.shape
+    basis = np.empty((count, steps + 1, size), starts.dtype)
+    basis[:, 0] = starts
+    alphas, betas, lengths = np.zeros((count, steps)), np.zeros((count, steps)), np.full(count, steps)
+    active, used, largest = list(range(count)), 0, np.zeros(count)
+    for j in range(steps):
+        block = np.ascontiguousarray(product(np.ascontiguousarray(basis[active, j])), starts.dtype)
+        used += len(active)
+        if progress is not None:
+            progress(done + used, total)
+        for i, w in zip(list(active), block, strict=True):
+            row = w[None]
+            if len(away):
+                _core.orthogonalise(away, row, threads())
+            H, norms = _core.orthogonalise(basis[i, : j + 1], row, threads())
+            if not (np.isfinite(H).all() and np.isfinite(norms).all()):
+                raise ValueError("a product of `operator` is not finite; expected finite numbers")
+            alphas[i, j], betas[i, j] = H[0, j], norms[0]
+            largest[i] = max(largest[i], abs(H[0, j]) + norms[0])
+            if norms[0] <= 10 * np.finfo(starts.dtype).eps * largest[i]:
+                lengths[i] = j + 1
+                active.remove(i)
+            else:
+                basis[i, j + 1] = w / norms[0]
+        if not active:
+            break
+    return alphas, betas, lengths, used
