@@ -21,13 +21,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import hadamard
-from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
+from scipy.sparse.linalg import aslinearoperator
+from scipy.special import softmax
 from scipy.stats import spearmanr
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from pyphenom import data, networks
+from pyphenom import curvature, data, networks
 from pyphenom.networks import Recipe
 from pyphenom.studies import (
     Cell,
@@ -39,6 +39,7 @@ from pyphenom.studies import (
     Greater,
     Guard,
     Identity,
+    Relation,
     Select,
     Streams,
     Study,
@@ -55,7 +56,8 @@ FIXED_RATE, FIXED_RATIO, RESCALED = "fixed step size", "step size proportional t
 ARMS = (REPLACED, EPOCHS, INJECTED, NETWORK, NET_REPLACED, NET_EPOCHS, FIXED_RATE, FIXED_RATIO, RESCALED)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {RESCALED: 2},
-    "quick": dict.fromkeys((REPLACED, EPOCHS, INJECTED), 24) | dict.fromkeys(ARMS[3:8], 12) | {RESCALED: 3},
+    "quick": dict.fromkeys((REPLACED, EPOCHS, INJECTED), 20)
+    | {NETWORK: 10, NET_REPLACED: 12, NET_EPOCHS: 12, FIXED_RATE: 8, FIXED_RATIO: 8, RESCALED: 3},
     "full": dict.fromkeys(ARMS, 100),
 }
 ETA = 0.1
@@ -72,13 +74,13 @@ NET_N, NET_BATCH, NET_CHAINS, WIDTH, CLASSES = 1024, 128, 4, 6, 10
 NET_M = NET_N // NET_BATCH
 DECAY, FLATTEST = 0.003, 0.06
 NET_BURN_IN, NET_STEPS = 500, 2000
-RECIPE = Recipe(steps=500, learning_rate=0.03, optimiser="adam", weight_decay=DECAY, schedule="linear")
+RECIPE = Recipe(steps=300, learning_rate=0.05, optimiser="adam", weight_decay=DECAY, schedule="linear")
 BINS = np.geomspace(FLATTEST, 3.84, 7)
 DECADES = 3  # of eigenvalues below the largest, over which the exponent is fitted
 
 # Sharpness against the batch size
-SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 10, 40, 0.05
-BATCHES, REFERENCE = (8, 16, 32, 64, 128), 32
+SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 10, 60, 0.05
+BATCHES, REFERENCE = (16, 32, 64, 128), 32
 SCALES = (1 / 3, 1 / 2, 2.0, 3.0)
 
 
@@ -163,55 +165,33 @@ def _flat(parameters: Any) -> Array:
     return torch.cat([value.detach().flatten() for value in parameters]).double().numpy()
 
 
-def _hessian(model: nn.Module, X: Tensor, y: Tensor) -> LinearOperator:
-    """Hessian of the mean cross-entropy, by differentiating the gradient along a vector."""
-    parameters = list(model.parameters())
-    gradient = torch.autograd.grad(cross_entropy(model(X), y), parameters, create_graph=True)
-    flat = torch.cat([g.flatten() for g in gradient])
-
-    def product(v: Array) -> Array:
-        along = flat @ torch.from_numpy(v.ravel()).to(flat.dtype)
-        return _flat(torch.autograd.grad(along, parameters, retain_graph=True))
-
-    return LinearOperator((len(flat), len(flat)), matvec=product, dtype=np.float64)
-
-
-def _sample_gradients(model: nn.Module, X: Tensor, y: Tensor) -> Array:
-    """Gradients (n, P) of the losses of the samples."""
-    parameters = {name: value.detach() for name, value in model.named_parameters()}
-
-    def loss(p: dict[str, Tensor], x: Tensor, target: Tensor) -> Tensor:
-        return cross_entropy(functional_call(model, p, (x[None],)), target[None])
-
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, X, y)
-    return torch.cat([g.flatten(1) for g in found.values()], dim=1).double().numpy()
-
-
-def _curvatures(model: nn.Module, X: Tensor, y: Tensor) -> tuple[Array, Array, Array]:
-    """Eigenvalues and eigenvectors of the Hessian, and the gradients of the samples less their mean."""
-    H = _hessian(model, X, y) @ np.eye(_flat(model.parameters()).size)
-    gradients = _sample_gradients(model, X, y)
+def _spectrum(model: nn.Module, X: Tensor, y: Tensor) -> tuple[Array, Array, Array]:
+    """Return eigenvalues and eigenvectors of the Hessian, and the gradients (n, P) of the samples."""
+    at = curvature.linearize(model, "cross_entropy", X, y)
+    identity = np.eye(at.size, dtype=at.dtype)
+    H, J = (np.asarray(operator @ identity, np.float64) for operator in (at.hessian(), at.jacobian()))
+    error = softmax(at.outputs().reshape(-1, CLASSES), axis=1) - np.eye(CLASSES)[y.numpy()]
     values, vectors = np.linalg.eigh((H + H.T) / 2)
-    return values, vectors, gradients - gradients.mean(axis=0)
+    return values, vectors, np.einsum("nc,ncp->np", error, J.reshape(-1, CLASSES, at.size))
 
 
 def _at_the_minimum(streams: Streams) -> pd.DataFrame:
     """Covariance of the gradients against the Hessian."""
     model, X, y = _trained(streams)
-    values, vectors, gradients = _curvatures(model, X, y)
-    noise = gradients @ vectors
-    spectrum = np.linalg.svd(noise, compute_uv=False) ** 2 / len(X)
+    values, vectors, gradients = _spectrum(model, X, y)
+    mean = gradients.mean(axis=0)
+    noise = (gradients - mean) @ vectors
+    spectrum = np.linalg.eigvalsh(noise.T @ noise / len(X))
     rotation, _ = np.linalg.qr(streams.rng("projection").standard_normal(vectors.shape))
     random = sgd_noise.random_alignment(spectrum, values)
     above = random.mean + np.sqrt(19.0) * random.standard_deviation  # Cantelli: below it with 95 %, whatever the law
     norms = np.linalg.norm(spectrum) * np.linalg.norm(values)
     found = {"": (noise**2).mean(axis=0), "rotated ": ((noise @ rotation) ** 2).mean(axis=0)}
     top = values > values[-1] / 10.0**DECADES
-    slope = np.polyfit(np.log(values[top]), np.log(found[""][top]), 1)[0]
-    gradient = _sample_gradients(model, X, y).mean(axis=0) + DECAY * _flat(model.parameters())
+    gradient = np.linalg.norm(mean + DECAY * _flat(model.parameters())) / np.sqrt(spectrum.sum())
     scalars = _scalars(
-        exponent=slope,
-        gradient=np.linalg.norm(gradient) / np.sqrt(spectrum.sum()),
+        exponent=_exponent(values[top], found[""][top]),
+        gradient=gradient,
         **{f"{name}alignment": values @ c / norms / above for name, c in found.items()},
         **{f"{name}escape": values @ c / (values.sum() * c.mean()) for name, c in found.items()},
     )
@@ -221,10 +201,10 @@ def _at_the_minimum(streams: Streams) -> pd.DataFrame:
 def _around_the_minimum(epochs: bool, streams: Streams) -> pd.DataFrame:
     """Variance of the weights along eigenvectors of the Hessian, in chains of SGD from the minimum."""
     model, X, y = _trained(streams)
-    values, vectors, gradients = _curvatures(model, X, y)
+    values, vectors, gradients = _spectrum(model, X, y)
     read = values + DECAY >= FLATTEST
-    curvature, vectors = values[read] + DECAY, vectors[:, read]
-    noise = ((gradients @ vectors) ** 2).mean(axis=0)
+    values, vectors = values[read] + DECAY, vectors[:, read]
+    noise = (gradients @ vectors).var(axis=0)
     stack = networks.Stack([copy.deepcopy(model) for _ in range(NET_CHAINS)])
     parameters, rng, frame = list(stack.parameters.values()), streams.rng("order"), torch.from_numpy(vectors).float()
     path = []
@@ -241,19 +221,17 @@ def _around_the_minimum(epochs: bool, streams: Streams) -> pd.DataFrame:
                 path.append(torch.cat([value.flatten(1) for value in parameters], dim=1) @ frame)
     weights = torch.stack(path).double().numpy()  # steps, chains, directions
     variance, (early, late) = weights.var(axis=(0, 1)), (half.var(axis=(0, 1)) for half in np.split(weights, 2))
-    formula = {
-        False: sgd_noise.iid_variance(curvature, noise, ETA, NET_BATCH),
-        True: sgd_noise.epoch_variance(curvature, noise, ETA, NET_BATCH, NET_N),
-    }
-    flat = curvature < 1.0 / (ETA * NET_M)
+    replaced, formula = (_formula(flag, values, noise, NET_BATCH, NET_N) for flag in (False, epochs))
+    formula = formula + _share(values, noise, formula) * replaced
+    flat = values < 1.0 / (ETA * NET_M)
     scalars = _scalars(
-        slope=np.polyfit(np.log(curvature[flat]), np.log(variance[flat]), 1)[0],
-        misfit=np.log(variance / formula[epochs]).mean(),
-        iid_misfit=np.log(variance / formula[False]).mean(),
+        slope=_exponent(values[flat], variance[flat]),
+        misfit=np.log(variance / formula).mean(),
+        iid_misfit=np.log(variance / replaced).mean(),
         drift=abs(np.log(late / early).mean()),
-        window=NET_STEPS * ETA * curvature.min(),
+        window=NET_STEPS * ETA * values.min(),
     )
-    return pd.concat([scalars, _binned(curvature, net_variance=variance, formula=formula[epochs])])
+    return pd.concat([scalars, _binned(values, net_variance=variance, formula=formula)])
 
 
 def _sharpness(ratio: bool, streams: Streams) -> pd.DataFrame:
@@ -265,22 +243,14 @@ def _sharpness(ratio: bool, streams: Streams) -> pd.DataFrame:
         rate = SHARP_RATE * (size / REFERENCE if ratio else 1.0)
         recipe = Recipe(ROUNDS * (SHARP_N // size), rate, size, schedule="linear")
         networks.train([model], X, y, recipe, streams.seed("order"))
+        at, scale = curvature.linearize(model, "cross_entropy", X, y), np.abs(_flat(model.parameters()))
+        relative = aslinearoperator(np.diag(scale)) @ at.hessian() @ aslinearoperator(np.diag(scale))
+        pairs = [curvature.eigsh(H, 1).to_dict() for H in (at.hessian(), relative)]
         with torch.no_grad():
-            loss, wrong = cross_entropy(model(X), y), (model(X_test).argmax(dim=1) != y_test).double().mean()
-        H, w = _hessian(model, X, y), np.abs(_flat(model.parameters()))
-        found.append([_largest(H), _largest(_relative(H, w)), loss.item(), wrong.item()])
+            wrong = (model(X_test).argmax(dim=1) != y_test).double().mean().item()
+        found.append([*(float(pair["values"][0]) for pair in pairs), at.loss, wrong])
     names = ("sharpness", "relative_sharpness", "train_loss", "test_error")
     return _over("batch_size", BATCHES, dict(zip(names, np.array(found).T, strict=True)))
-
-
-def _largest(operator: LinearOperator) -> float:
-    start = np.random.default_rng(0).standard_normal(operator.shape[0])
-    return float(eigsh(operator, 1, which="LA", v0=start, tol=1e-4, return_eigenvectors=False)[0])
-
-
-def _relative(H: LinearOperator, weights: Array) -> LinearOperator:
-    scale = aslinearoperator(np.diag(weights))
-    return scale @ H @ scale
 
 
 def _rescaled(streams: Streams) -> pd.DataFrame:
@@ -289,29 +259,34 @@ def _rescaled(streams: Streams) -> pd.DataFrame:
     model = networks.mlp((X.shape[1], WIDTH, CLASSES), "relu", streams.seed("init"), torch.float64)
     networks.train([model], X, y, Recipe(100, 0.03, optimiser="adam"))
 
-    def state(network: nn.Module) -> tuple[Array, Array, float, float]:
-        w = _flat(network.parameters())
-        H = _hessian(network, X, y) @ np.eye(w.size)
-        scaled = np.abs(w)[:, None] * H * np.abs(w)
-        return _flat([network(X)]), H, *(float(np.linalg.eigvalsh((A + A.T) / 2)[-1]) for A in (H, scaled))
+    def state(network: nn.Module) -> tuple[Array, Array, Array]:
+        at = curvature.linearize(network, "cross_entropy", X, y)
+        return np.asarray(at.outputs()), at.hessian() @ np.eye(at.size), np.abs(_flat(network.parameters()))
 
-    outputs, H, plain, relative = state(model)
+    def largest(H: Array, scale: Any = 1.0) -> float:
+        scaled = np.multiply.outer(scale, scale) * H
+        return float(np.linalg.eigvalsh((scaled + scaled.T) / 2)[-1])
+
+    outputs, H, w = state(model)
     found = []
     for s in SCALES:
         changed = copy.deepcopy(model)
-        factors = {"0.weight": s, "0.bias": s, "2.weight": 1.0 / s, "2.bias": 1.0}
+        factors = (s, s, 1.0 / s, 1.0)  # weights and biases of the two layers
         with torch.no_grad():
-            for name, value in changed.named_parameters():
-                value.mul_(factors[name])
-        inverse = np.concatenate([np.full(v.numel(), 1.0 / factors[n]) for n, v in changed.named_parameters()])
-        formula = float(np.linalg.eigvalsh(inverse[:, None] * (H + H.T) / 2 * inverse)[-1])
-        new_outputs, _, new_plain, new_relative = state(changed)
-        found.append([
-            np.abs(new_outputs - outputs).max() / np.abs(outputs).max(), new_relative / relative - 1.0,
-            new_plain / formula - 1.0, new_plain / plain, formula / plain,
-        ])  # fmt: skip
+            for value, factor in zip(changed.parameters(), factors, strict=True):
+                value.mul_(factor)
+        inverse = np.concatenate([np.full(v.numel(), 1 / f) for v, f in zip(model.parameters(), factors, strict=True)])
+        new_outputs, new_H, new_w = state(changed)
+        plain, formula = largest(new_H), largest(H, inverse)
+        difference = np.abs(new_outputs - outputs).max() / np.abs(outputs).max()
+        relative = largest(new_H, new_w) / largest(H, w) - 1.0
+        found.append([difference, relative, plain / formula - 1.0, plain / largest(H), formula / largest(H)])
     names = ("output_change", "relative_change", "formula_misfit", "plain_ratio", "formula_ratio")
     return _over("scale", SCALES, dict(zip(names, np.array(found).T, strict=True)))
+
+
+def _exponent(curvatures: Array, values: Array) -> Any:
+    return np.polyfit(np.log(curvatures), np.log(values), 1)[0]
 
 
 def _over(axis: str, points: Any, quantities: dict[str, Any]) -> pd.DataFrame:
@@ -323,54 +298,50 @@ def _scalars(**values: Any) -> pd.DataFrame:
     return pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
 
 
-def _binned(curvature: Array, **quantities: Array) -> pd.DataFrame:
+def _binned(curvatures: Array, **quantities: Array) -> pd.DataFrame:
     """Return geometric means over the directions in each bin of curvature, where there are any."""
-    bins = np.digitize(curvature, BINS) - 1
+    bins = np.digitize(curvatures, BINS) - 1
     inside = [b for b in range(len(BINS) - 1) if (bins == b).any()]
-    centres = np.sqrt(BINS[:-1] * BINS[1:])[inside]
-    return _over("curvature", centres, {
-        name: [np.exp(np.log(values[bins == b]).mean()) for b in inside] for name, values in quantities.items()
-    })  # fmt: skip
+    means = {name: [np.exp(np.log(v[bins == b]).mean()) for b in inside] for name, v in quantities.items()}
+    return _over("curvature", np.sqrt(BINS[:-1] * BINS[1:])[inside], means)
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------
 
 
-def _variance(arm: str, curvature: Array) -> tuple[Array, Array]:
-    """Return the variance in least squares, and what the curvature of batches adds to it."""
+def _formula(epochs: bool, curvatures: Any, noise: Any, size: int, samples: int) -> Array:
+    if epochs:
+        return np.asarray(sgd_noise.epoch_variance(curvatures, noise, ETA, size, samples))
+    return np.asarray(sgd_noise.iid_variance(curvatures, noise, ETA, size))
+
+
+def _share(curvatures: Array, noise: Array, variance: Array) -> float:
+    """Return what the curvature of batches adds to the noise of their gradients, as a share of it.
+
+    In least squares weights of variance V add sum(curvature V) to the variance of the residuals. This noise is not
+    tied to the samples of an epoch, and is taken to be independent from step to step.
+    """
+    return float(np.sum(curvatures * variance) * np.sum(curvatures) / np.sum(noise))
+
+
+def _least_squares_theory(arm: str, curvatures: Array) -> tuple[Array, Array]:
+    """Return the variance, and as its band what the curvature of batches adds."""
     if arm == INJECTED:
-        return np.asarray(sgd_noise.iid_variance(curvature, np.mean(CURVATURES), ETA, BATCH)), np.zeros(curvature.shape)
-
-    def formula(at: Array) -> Array:
-        if arm == EPOCHS:
-            return np.asarray(sgd_noise.epoch_variance(at, at, ETA, BATCH, N))
-        return np.asarray(sgd_noise.iid_variance(at, at, ETA, BATCH))
-
-    # A batch is off the Hessian too, by which weights of variance V add sum(curvature V) to the variance of residuals,
-    # here 1; that noise need not cancel over an epoch.
-    excess = np.sum(CURVATURES * formula(CURVATURES))
-    return formula(curvature), excess * np.asarray(sgd_noise.iid_variance(curvature, curvature, ETA, BATCH))
-
-
-def _slope(variance: Array) -> Any:
-    return np.polyfit(np.log(CURVATURES[FLAT]), np.log(variance[FLAT]), 1)[0]
+        return _formula(False, curvatures, np.mean(CURVATURES), BATCH, N), np.zeros(curvatures.shape)
+    value, own = (_formula(arm == EPOCHS, at, at, BATCH, N) for at in (curvatures, CURVATURES))
+    return value, _share(CURVATURES, CURVATURES, own) * _formula(False, curvatures, curvatures, BATCH, N)
 
 
 def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     """Predict the variances and their exponents; around the network from its measured noise and curvature."""
-    curvature = np.union1d(CURVATURES, np.geomspace(CURVATURES[0], CURVATURES[-1], 50))
-    tables = []
-    for arm in (REPLACED, EPOCHS, INJECTED):
-        value, band = _variance(arm, curvature)
-        tables.append(pd.DataFrame({"arm": arm, "curvature": curvature, "quantity": "variance", "value": value,
-                                    "band": band}))  # fmt: skip
-        value, band = _variance(arm, CURVATURES)
-        slope = _slope(value)
-        column = {"arm": arm, "quantity": "slope", "value": [slope], "band": abs(_slope(value + band) - slope)}
-        tables.append(pd.DataFrame(column))
-    value, band = _variance(REPLACED, curvature)
-    tables.append(pd.DataFrame({"arm": EPOCHS, "curvature": curvature, "quantity": "as if replaced", "value": value,
-                                "band": band}))  # fmt: skip
+    dense, tables = np.union1d(CURVATURES, np.geomspace(CURVATURES[0], CURVATURES[-1], 50)), []
+    for arm, name, source in (*((arm, "variance", arm) for arm in LINEAR), (EPOCHS, "as if replaced", REPLACED)):
+        value, band = _least_squares_theory(source, dense)
+        tables.append(_over("curvature", dense, {name: value}).assign(arm=arm, band=band))
+    for arm in LINEAR:
+        value, band = (part[FLAT] for part in _least_squares_theory(arm, CURVATURES))
+        slope, other = (_exponent(CURVATURES[FLAT], variance) for variance in (value, value + band))
+        tables.append(_scalars(slope=slope).assign(arm=arm, band=abs(other - slope)))
     for given, name, axis in (("formula", "net_variance", "curvature"), ("formula_ratio", "plain_ratio", "scale")):
         rows = measured[measured["quantity"] == given]
         means = np.exp(np.log(rows["value"]).groupby([rows["arm"], rows[axis]]).mean())
@@ -381,32 +352,28 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 # ---- claims ------------------------------------------------------------------------------------------------------
 
 
-def _exponent(arm: str) -> Any:
-    def statistic(rows: pd.DataFrame) -> Any:
-        table = Select("variance", arm, "curvature").measured(rows)
-        return [_slope(variance) for variance in table.to_numpy()]
-
-    return statistic
-
-
+# fmt: off
 def _curve(id: str, arm: str, statement: str, theory: str = "variance", **options: Any) -> Claim:
     measured, predicted = Select("variance", arm, "curvature").measured, Select(theory, arm, "curvature").predicted
     return Claim(id, statement, measured, Curve(0.10), predicted, arms=(arm,), quantities=("variance", theory),
-                 **options)  # fmt: skip
+                 **options)
 
 
-def _slopes(id: str, arm: str, statement: str, theory: str = "", **options: Any) -> Claim:
+def _slope(id: str, arm: str, statement: str, theory: str = "", **options: Any) -> Claim:
+    def statistic(rows: pd.DataFrame) -> Any:
+        table = Select("variance", arm, "curvature").measured(rows)
+        return [_exponent(CURVATURES[FLAT], variance[FLAT]) for variance in table.to_numpy()]
+
     def target(rows: pd.DataFrame) -> Any:
         chosen = Select("slope", theory or arm).predicted(rows).iloc[0]
         return chosen["value"], chosen["band"]
 
-    return Claim(id, statement, _exponent(arm), Equal(0.1, absolute=True), target, quantities=("variance", "slope"),
-                 arms=tuple({arm, theory or arm}), **options)  # fmt: skip
+    return Claim(id, statement, statistic, Equal(0.1, absolute=True), target, quantities=("variance", "slope"),
+                 arms=tuple({arm, theory or arm}), **options)
 
 
-def _scalar(
-    id: str, arm: str, quantity: str, relation: Any, statement: str, log: bool = False, **options: Any
-) -> Claim:
+def _scalar(id: str, arm: str, quantity: str, relation: Relation, statement: str, log: bool = False,
+            **options: Any) -> Claim:
     def statistic(rows: pd.DataFrame) -> Any:
         table = Select(quantity, arm).measured(rows)
         return np.log(table) if log else table
@@ -414,12 +381,23 @@ def _scalar(
     return Claim(id, statement, statistic, relation, arms=(arm,), quantities=(quantity,), **options)
 
 
+def _rescaling(id: str, quantity: str, statement: str, target: float = 0.0, **options: Any) -> Claim:
+    measured = Select(quantity, RESCALED, "scale").measured
+    return Claim(id, statement, measured, Identity(1e-9), target, arms=(RESCALED,), quantities=(quantity,), **options)
+
+
+def _guard(id: str, statement: str, quantity: str, holds: Any, claims: tuple[str, ...], arms: tuple[str, ...]) -> Guard:
+    def violated(rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(rows[(rows["quantity"] == quantity) & ~holds(rows["value"])])
+
+    return Guard(id, statement, violated, claims, arms)
+
+
 def _growth(arm: str, quantity: str = "sharpness") -> Any:
     """Return the exponent of sharpness in the batch size, a replicate."""
-
     def statistic(rows: pd.DataFrame) -> Any:
         table = Select(quantity, arm, "batch_size").measured(rows)
-        return pd.Series(np.polyfit(np.log(BATCHES), np.log(table.to_numpy()).T, 1)[0], table.index)
+        return pd.Series([_exponent(np.array(BATCHES), row) for row in table.to_numpy()], table.index)
 
     return statistic
 
@@ -434,25 +412,14 @@ def _weaker(rows: pd.DataFrame) -> Any:
 
 
 def _contrast(rows: pd.DataFrame) -> Any:
-    slopes = [Select("slope", arm).measured(rows) for arm in (NET_EPOCHS, NET_REPLACED)]
-    return slopes[0] - slopes[1]
+    return Select("slope", NET_EPOCHS).measured(rows) - Select("slope", NET_REPLACED).measured(rows)
 
 
-def _violating(quantity: str, holds: Any) -> Any:
-    return lambda rows: rows[(rows["quantity"] == quantity) & ~holds(rows["value"])]
-
-
-def _rescaling(id: str, quantity: str, statement: str, target: float = 0.0, **options: Any) -> Claim:
-    measured = Select(quantity, RESCALED, "scale").measured
-    return Claim(id, statement, measured, Identity(1e-9), target, arms=(RESCALED,), quantities=(quantity,), **options)
-
-
-LINEAR, NETS = (REPLACED, EPOCHS, INJECTED), (NET_REPLACED, NET_EPOCHS)
+LINEAR, NETS, SHARP = (REPLACED, EPOCHS, INJECTED), (NET_REPLACED, NET_EPOCHS), (FIXED_RATE, FIXED_RATIO)
 IN_LINEAR = ("iid-curve", "epoch-curve", "injected-curve", "iid-exponent", "epoch-exponent")
 IN_NETWORK = ("network-iid", "network-epochs", "network-contrast")
 TENTH = Equivalent(0.1)
 
-# fmt: off
 study = Study(
     name="flatness",
     title="Flat directions, the noise of SGD, and the batch size",
@@ -478,29 +445,27 @@ study = Study(
     measure=measure,
     predict=predict,
     guards=(
-        Guard("exact-noise", "the covariance of the gradients is the Hessian, to rounding",
-              _violating("noise_misfit", lambda v: v <= 1e-12), claims=IN_LINEAR, arms=LINEAR),
-        Guard("window", f"the flattest direction relaxes {WINDOW} times in the window",
-              _violating("window", lambda v: v >= WINDOW - 1e-9), claims=IN_LINEAR, arms=LINEAR),
-        Guard("stationary", "the halves of the window agree: 7 standard errors over 32 chains come once in 10^7",
-              _violating("drift", lambda v: v <= 7.0), claims=IN_LINEAR, arms=LINEAR),
-        Guard("gradient", "at the minimum the gradient is below a hundredth of the noise of one sample",
-              _violating("gradient", lambda v: v < 0.01), claims=("alignment", "escape", "exponent", *IN_NETWORK),
-              arms=(NETWORK,)),
-        Guard("network-window", "the flattest direction that is read relaxes ten times in the window",
-              _violating("window", lambda v: v >= 10.0), claims=IN_NETWORK, arms=NETS),
-        Guard("network-stationary", "the halves of the window agree to a third in the mean over the directions",
-              _violating("drift", lambda v: v < np.log(4 / 3)), claims=IN_NETWORK, arms=NETS),
-        Guard("trained", "the loss is below a fifth of its start, log 10",
-              _violating("train_loss", lambda v: v < np.log(10) / 5),
-              claims=("sharpness-rises", "weaker-at-fixed-ratio"), arms=(FIXED_RATE, FIXED_RATIO)),
+        _guard("exact-noise", "the covariance of the gradients is the Hessian, to rounding",
+               "noise_misfit", lambda v: v <= 1e-12, IN_LINEAR, LINEAR),
+        _guard("window", f"the flattest direction relaxes {WINDOW} times in the window",
+               "window", lambda v: v >= WINDOW - 1e-9, IN_LINEAR, LINEAR),
+        _guard("stationary", "the halves of the window agree: 7 standard errors over 32 chains come once in 10^7",
+               "drift", lambda v: v <= 7.0, IN_LINEAR, LINEAR),
+        _guard("gradient", "at the minimum the gradient is below a hundredth of the noise of one sample",
+               "gradient", lambda v: v < 0.01, ("alignment", "escape", "exponent", *IN_NETWORK), (NETWORK,)),
+        _guard("network-window", "the flattest direction that is read relaxes ten times in the window",
+               "window", lambda v: v >= 10.0, IN_NETWORK, NETS),
+        _guard("network-stationary", "the halves of the window agree to a third in the mean over the directions",
+               "drift", lambda v: v < np.log(4 / 3), IN_NETWORK, NETS),
+        _guard("trained", "the loss is below a fifth of its start, log 10", "train_loss",
+               lambda v: v < np.log(10) / 5, ("sharpness-rises", "weaker-at-fixed-ratio"), SHARP),
     ),
     claims=(
         _curve("iid-curve", REPLACED, "batches with replacement: the variance is the formula's at every curvature"),
         _curve("epoch-curve", EPOCHS, "batches of epochs: the variance is the formula's at every curvature"),
         _curve("injected-curve", INJECTED, "isotropic noise: the variance is the formula's"),
-        _slopes("iid-exponent", REPLACED, "with replacement the variance has the exponent 0 in the curvature"),
-        _slopes("epoch-exponent", EPOCHS, "with epochs an exponent of almost 1, where 1/(step size M) is not reached"),
+        _slope("iid-exponent", REPLACED, "with replacement the variance has the exponent 0 in the curvature"),
+        _slope("epoch-exponent", EPOCHS, "with epochs an exponent of almost 1, where 1/(step size M) is not reached"),
         _scalar("alignment", NETWORK, "alignment", Greater(float(np.log(2.0))), "the alignment of noise and Hessian is "
                 "twice what 95 % of random rotations stay below", log=True),
         _scalar("escape", NETWORK, "escape", Greater(float(np.log(10.0))),
@@ -514,8 +479,8 @@ study = Study(
               Greater(0.5), arms=NETS, quantities=("slope",)),
         Claim("sharpness-rises", "at a fixed step size and number of epochs sharpness rises with the batch size, "
               "in rank", _rank, Greater(), arms=(FIXED_RATE,), quantities=("sharpness",)),
-        Claim("weaker-at-fixed-ratio", "with a step size proportional to the batch size it rises less, in the "
-              "exponent", _weaker, Greater(), arms=(FIXED_RATE, FIXED_RATIO), quantities=("sharpness",)),
+        Claim("weaker-at-fixed-ratio", "with a step size proportional to the batch size its exponent is smaller",
+              _weaker, Greater(), arms=SHARP, quantities=("sharpness",)),
         Claim("relative-sharpness-rises", "so does the sharpness relative to the weights", _growth(FIXED_RATE,
               "relative_sharpness"), Greater(), primary=False, arms=(FIXED_RATE,), quantities=("relative_sharpness",)),
         _rescaling("rescaling-outputs", "output_change", "layers rescaled by s and 1/s leave the outputs"),
@@ -526,7 +491,7 @@ study = Study(
     controls=(
         _curve("epochs-as-replaced", EPOCHS, "the formula of batches with replacement, for epochs", "as if replaced",
                protects=("iid-curve", "epoch-curve", "injected-curve")),
-        _slopes("injected-exponent", INJECTED, "the exponent 0, for isotropic noise", REPLACED,
+        _slope("injected-exponent", INJECTED, "the exponent 0, for isotropic noise", REPLACED,
                 protects=("iid-exponent", "epoch-exponent")),
         _scalar("rotated-alignment", NETWORK, "rotated alignment", Greater(float(np.log(2.0))),
                 "the alignment with a rotated covariance", log=True, protects=("alignment",)),
@@ -548,16 +513,16 @@ study = Study(
         Figure("noise", "Noise of the gradients of the network", "noise_variance", "curvature",
                "eigenvalue of the Hessian", "variance over samples, along the eigenvector", (NETWORK,), "log", "log"),
         Figure("sharpness", f"Digits, {ROUNDS} epochs: plain sharpness", "sharpness", "batch_size", "batch size B",
-               "largest eigenvalue of the Hessian H", (FIXED_RATE, FIXED_RATIO), "log", "log"),
+               "largest eigenvalue of the Hessian H", SHARP, "log", "log"),
         Figure("relative-sharpness", f"Digits, {ROUNDS} epochs: relative sharpness", "relative_sharpness",
                "batch_size", "batch size B", "largest eigenvalue of |w| H |w|",
-               (FIXED_RATE, FIXED_RATIO), "log", "log"),
+               SHARP, "log", "log"),
         Figure("train-loss", f"Digits, {ROUNDS} epochs: how far training went", "train_loss", "batch_size",
-               "batch size B", "training cross-entropy (nats)", (FIXED_RATE, FIXED_RATIO), "log", "log"),
+               "batch size B", "training cross-entropy (nats)", SHARP, "log", "log"),
         Figure("rescaling", "A ReLU network, its layers rescaled by s and 1/s", "plain_ratio", "scale", "s",
                "plain sharpness over that at s = 1", (RESCALED,), "log", "log"),
     ),
-    depends_on=("pyphenom.networks", "pyphenom.data", "pyphenom.theory"),
+    depends_on=("pyphenom._core", "pyphenom.curvature", "pyphenom.networks", "pyphenom.data", "pyphenom.theory"),
     deviations=(
         f"Keskar et al. and Zhu et al. train convolutional networks; here one hidden layer of {WIDTH} or {SHARP_WIDTH} "
         "units learns the digits of scikit-learn, so that Hessians are exact.",

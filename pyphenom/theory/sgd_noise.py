@@ -1,11 +1,11 @@
 r"""Stationary variance of stochastic gradient descent on a quadratic, and how noise and curvature are aligned.
 
 In one direction of curvature :math:`\lambda` the steps are :math:`x_{t+1} = ax_t - \eta g_t` with
-:math:`a = 1-\eta\lambda`, and :math:`g_t` is the mean over a batch of B gradients from N samples, whose variance over the samples at the minimum
-is C. What a batch does not see of the curvature is left out: a relative error of the order of
-:math:`\eta\,\mathrm{Tr}H/2B`. Where :math:`C\propto\lambda`, as for least squares with residuals of one size, batches
-drawn with replacement make a variance that does not depend on the curvature. Those of an epoch, which add up to the
-full gradient, are anti-correlated and cancel in directions that are flatter than about :math:`2.3/\eta M` at
+:math:`a = 1-\eta\lambda`, and :math:`g_t` is the mean over a batch of B gradients from N samples, whose variance over
+the samples at the minimum is C. What a batch does not see of the curvature is left out: a relative error of the order
+of :math:`\eta\,\mathrm{Tr}H/2B` with replacement. Where :math:`C\propto\lambda`, as for least squares with residuals of
+one size, batches drawn with replacement make a variance that does not depend on the curvature. Those of an epoch, which
+add up to the full gradient, are anti-correlated and cancel in directions flatter than about :math:`2.3/\eta M` at
 :math:`M = N/B` batches an epoch: there the variance grows like :math:`\lambda`.
 """
 
