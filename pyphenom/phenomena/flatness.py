@@ -81,7 +81,7 @@ DECADES = 3  # of eigenvalues below the largest, over which the exponent is fitt
 # Sharpness against the batch size
 SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 10, 60, 0.05
 BATCHES, REFERENCE = (16, 32, 64, 128), 32
-SCALES = (1 / 3, 1 / 2, 2.0, 3.0)
+SCALES = (1 / 3, 1 / 2, 1.0, 2.0, 3.0)
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -344,8 +344,8 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
         tables.append(_scalars(slope=slope).assign(arm=arm, band=abs(other - slope)))
     for given, name, axis in (("formula", "net_variance", "curvature"), ("formula_ratio", "plain_ratio", "scale")):
         rows = measured[measured["quantity"] == given]
-        means = np.exp(np.log(rows["value"]).groupby([rows["arm"], rows[axis]]).mean())
-        tables.append(means.reset_index().assign(quantity=name, band=0.0))
+        means = rows.groupby(["arm", axis], as_index=False)["value"].mean()
+        tables.append(means.assign(quantity=name, band=0.0))
     return pd.concat(tables, ignore_index=True)
 
 
