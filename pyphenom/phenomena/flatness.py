@@ -220,7 +220,9 @@ def _around_the_minimum(epochs: bool, streams: Streams) -> pd.DataFrame:
             if step >= NET_BURN_IN:
                 path.append(torch.cat([value.flatten(1) for value in parameters], dim=1) @ frame)
     weights = torch.stack(path).double().numpy()  # steps, chains, directions
-    variance, (early, late) = weights.var(axis=(0, 1)), (half.var(axis=(0, 1)) for half in np.split(weights, 2))
+    # Between the chains, at equal times: a drift that they share, of a minimum not quite reached, is no variance.
+    early, late = (half.var(axis=1, ddof=1).mean(axis=0) for half in np.split(weights, 2))
+    variance = (early + late) / 2
     replaced, formula = (_formula(flag, values, noise, NET_BATCH, NET_N) for flag in (False, epochs))
     formula = formula + _share(values, noise, formula) * replaced
     flat = values < 1.0 / (ETA * NET_M)
