@@ -517,8 +517,7 @@ study = Study(
         Figure("sharpness", f"Digits, {ROUNDS} epochs: plain sharpness", "sharpness", "batch_size", "batch size B",
                "largest eigenvalue of the Hessian H", SHARP, "log", "log"),
         Figure("relative-sharpness", f"Digits, {ROUNDS} epochs: relative sharpness", "relative_sharpness",
-               "batch_size", "batch size B", "largest eigenvalue of |w| H |w|",
-               SHARP, "log", "log"),
+               "batch_size", "batch size B", "largest eigenvalue of |w| H |w|", SHARP, "log", "log"),
         Figure("train-loss", f"Digits, {ROUNDS} epochs: how far training went", "train_loss", "batch_size",
                "batch size B", "training cross-entropy (nats)", SHARP, "log", "log"),
         Figure("rescaling", "A ReLU network, its layers rescaled by s and 1/s", "plain_ratio", "scale", "s",
@@ -539,7 +538,8 @@ study = Study(
         "and over the largest decade alone, six directions, 1.5 to 1.9.",
         "The minimum is found by full-batch Adam, and the chains of SGD have no momentum. Sharpness against the batch "
         "size is after SGD with momentum 0.9, its step falling to zero.",
-        "The formulas are for additive noise. Least squares adds the noise of the curvature of batches, a stated band.",
+        "The formulas are for additive noise. Batches are off the Hessian too: in least squares what this adds is the "
+        "stated band, and around the network the same term is part of the prediction.",
         "The numbers of replicates are ours.",
     ),
 )
