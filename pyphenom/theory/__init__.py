@@ -9,6 +9,7 @@ from . import (
     random_features,
     ridge_regression,
     scaling_laws,
+    sgd_noise,
     sphere,
 )
 from .risk import Risk
@@ -23,5 +24,6 @@ __all__ = [
     "random_features",
     "ridge_regression",
     "scaling_laws",
+    "sgd_noise",
     "sphere",
 ]
