@@ -20,7 +20,6 @@ The exact spectra are those of dense matrices; Lanczos and its quadrature are he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -82,7 +81,6 @@ TRACE_PRODUCTS = 60
 DRAWS = 100  # of random subspaces
 
 REPLICATES = {"smoke": 1, "quick": 10, "full": 60}
-DIGITS_REPLICATES = {"smoke": 1, "quick": 16, "full": 60}  # classes differ more than clusters do
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -97,8 +95,7 @@ def cells(preset: Preset) -> list[Cell]:
         *((WIDTHS, {"classes": 5, "width": width}) for width in SOME_WIDTHS),
         (QUADRATURE, {"classes": 5}),
     ]
-    counts = {DIGITS: DIGITS_REPLICATES[preset]}
-    return [Cell(arm, point, k) for arm, point in points for k in range(counts.get(arm, REPLICATES[preset]))]
+    return [Cell(arm, point, k) for arm, point in points for k in range(REPLICATES[preset])]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
@@ -110,7 +107,7 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
         X, y = _digits(C, streams)
         model = networks.mlp((X.shape[1], DIGITS_WIDTH, C), "relu", streams.seed("init"), torch.float64)
         networks.train([model], X, y, DIGITS_RECIPE)
-        return _rows(_counts(model, X, y))
+        return _rows(_readings(model, X, y))
     clusters = int(cell.parameters["rank"]) // (C - 1) if "rank" in cell.parameters else C
     X, y = _gaussians(arm, C, clusters, streams)
     model = networks.mlp((D, int(cell.parameters.get("width", WIDTH)), C), "tanh", streams.seed("init"), torch.float64)
@@ -119,9 +116,8 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     networks.train([model], X, y, Recipe(END, RATE, momentum=0.0))
     if arm == QUADRATURE:
         return _quadrature(model, X, y, streams)
-    if arm == COMMON:
-        return _rows(_counts(model, X, y) | _gradient(model, X, y, streams))
-    return _rows(_counts(model, X, y, "ggn" if arm in (CLUSTERS, NONE) else "hessian"))
+    matrix = "ggn" if arm in (CLUSTERS, NONE) else "hessian"
+    return _rows(_readings(model, X, y, matrix, streams if arm == COMMON else None))
 
 
 def _gaussians(arm: str, classes: int, clusters: int, streams: Streams) -> tuple[Tensor, Tensor]:
@@ -147,42 +143,30 @@ def _digits(classes: int, streams: Streams) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images.pixels[rows] / 16.0), torch.arange(classes).repeat_interleave(A_CLUSTER)
 
 
-def _dense(operator: curvature.Operator) -> Array:
-    return np.asarray(operator @ np.eye(operator.shape[0]))
-
-
-def _spectrum(operator: curvature.Operator) -> Array:
-    return np.asarray(np.linalg.eigvalsh(_dense(operator))[::-1], np.float64)
-
-
 def outliers(eigenvalues: Array) -> int:
     """Count the eigenvalues, largest first, above the largest gap of the logarithms of the first `AMONG` + 1."""
     first = np.maximum(eigenvalues[: AMONG + 1], 1e-12 * eigenvalues[0])
     return int(np.argmax(np.log(first[:-1] / first[1:]))) + 1
 
 
-def _counts(model: torch.nn.Module, X: Tensor, y: Tensor, matrix: str = "hessian") -> dict[str, float]:
+def _readings(
+    model: torch.nn.Module, X: Tensor, y: Tensor, matrix: str = "hessian", streams: Streams | None = None
+) -> dict[str, float]:
+    """Outliers and the errors in training; given streams, shares of the squared gradient in C and C - 1 dimensions."""
     point = curvature.linearize(model, "cross_entropy", X, y)
-    values = _spectrum(getattr(point, matrix)())
-    away = np.sum(np.abs(values) > NEAR_ZERO * values[0])
-    return {"outliers": outliers(values), "away_from_zero": float(away / len(values)), "train_error": _error(point, y)}
-
-
-def _error(point: curvature.Linearization, y: Tensor) -> float:
-    return float(np.mean(point.outputs().argmax(axis=1) != y.numpy()))
-
-
-def _gradient(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) -> dict[str, float]:
-    """Shares of the squared gradient in the space of the C largest eigenvalues, the C - 1 largest, and a random one."""
-    point = curvature.linearize(model, "cross_entropy", X, y)
+    values, vectors = np.linalg.eigh(getattr(point, matrix)() @ np.eye(point.size))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    away, wrong = np.abs(values) > NEAR_ZERO * values[0], point.outputs().argmax(axis=1) != y.numpy()
+    read = {"outliers": outliers(values), "away_from_zero": np.mean(away), "train_error": np.mean(wrong)}
+    if streams is None:
+        return read
     C, gradient = point.outputs().shape[1], point.gradient()
     gradient /= np.linalg.norm(gradient)
-    vectors = np.linalg.eigh(_dense(point.hessian()))[1][:, ::-1]
     shares = np.cumsum((vectors.T @ gradient) ** 2)
     rng = streams.rng("projection")
-    bases = [np.linalg.qr(rng.standard_normal((point.size, C)))[0] for _ in range(DRAWS)]
-    drawn = float(np.mean([np.sum((basis.T @ gradient) ** 2) for basis in bases]))
-    return {"top_share": shares[C - 1], "above_share": shares[C - 2], "random_share": drawn}
+    bases = (np.linalg.qr(rng.standard_normal((point.size, C)))[0] for _ in range(DRAWS))
+    drawn = np.mean([np.sum((basis.T @ gradient) ** 2) for basis in bases])
+    return read | {"top_share": shares[C - 1], "above_share": shares[C - 2], "random_share": float(drawn)}
 
 
 def _path(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) -> pd.DataFrame:
@@ -191,18 +175,20 @@ def _path(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) -> pd.
         if step > done:
             networks.train([model], X, y, Recipe(step - done, RATE, momentum=0.0))  # full batches and no momentum
             done = step
-        parts.append(_rows(_gradient(model, X, y, streams), step=step))
-    return pd.concat([*parts, _rows(_counts(model, X, y), step=END)], ignore_index=True)
+        parts.append(_rows(_readings(model, X, y, streams=streams), step=step))
+    table = pd.concat(parts, ignore_index=True)
+    return table[(table["step"] == END) | (table["quantity"] != "train_error")]  # which only the end has to fit
 
 
 def _quadrature(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) -> pd.DataFrame:
     """Hold Lanczos, its quadrature and the trace of the Hessian against the dense one; then those of Gauss-Newton."""
     point = curvature.linearize(model, "cross_entropy", X, y)
-    exact = _spectrum(point.hessian())
+    exact = np.linalg.eigvalsh(point.hessian() @ np.eye(point.size))[::-1]
     grid, width = np.array(GRID) * exact[0], SMOOTHING * exact[0]
     truth = ndtr((grid[:, None] - exact) / width).mean(axis=1)
     seeds = [int(seed) for seed in streams.rng("projection").integers(0, 2**31, SEEDS)]
-    scalars, curves = {"train_error": _error(point, y)}, {"exact_cdf": truth}
+    scalars: dict[str, float] = {}
+    curves = {"exact_cdf": truth}
     for name, operator in (("", point.hessian()), ("ggn_", point.ggn())):
         pairs = curvature.eigsh(operator, PAIRS, tol=1e-10)
         found = [curvature.spectral_density(operator, PROBES, LANCZOS_STEPS, s, deflate=pairs) for s in seeds]
@@ -235,7 +221,6 @@ def _regression(classes: int, streams: Streams) -> pd.DataFrame:
     moments = np.linalg.eigvalsh(X.T @ X / len(X))[::-1]
     hessian = curvature.linearize(model, "cross_entropy", torch.from_numpy(X), y).hessian()
     pairs = curvature.eigsh(hessian, 3 * (classes - 1), tol=1e-10)
-
     right, wrong = (_apart(pairs, np.repeat(moments / classes, copies)) for copies in (classes - 1, classes))
     residual = float(pairs.residuals.max() * classes / moments[0])
     return _rows({"copies_error": right, "wrong_copies_error": wrong, "residual": residual})
@@ -277,26 +262,29 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 NEAREST = Within(-0.5, 0.5)
 
 
+def _claim(id: str, arm: str, quantity: str, relation: Relation, statement: str, over: str = "classes",
+           theory: str = "", **options: Any) -> Claim:  # fmt: skip
+    target = Select(theory, arm, over).predicted if theory else 0.0
+    quantities = (quantity, theory) if theory else (quantity,)
+    where = (lambda rows: rows["step"] == END) if arm in SEPARATE else None
+    measured = Select(quantity, arm, () if over == "none" else over, where).measured
+    return Claim(id, statement, measured, relation, target, arms=(arm,), quantities=quantities, **options)
+
+
 def _count(id: str, arm: str, statement: str, over: str = "classes", theory: str = "outliers", **options: Any) -> Claim:
-    measured, predicted = Select("outliers", arm, over).measured, Select(theory, arm, over).predicted
-    quantities = ("outliers", theory)
-    return Claim(id, statement, measured, NEAREST, predicted, arms=(arm,), quantities=quantities, **options)
+    return _claim(id, arm, "outliers", NEAREST, statement, over, theory, **options)
+
+
+def _scalar(id: str, quantity: str, relation: Relation, statement: str, **options: Any) -> Claim:
+    return _claim(id, QUADRATURE, quantity, relation, statement, "none", **options)
 
 
 def _share(id: str, quantity: str, relation: Relation, statement: str, since: bool = False, **options: Any) -> Claim:
-    """Claim on a share at the end, or on what it gained since the start, for separate clusters of each number."""
-
     def statistic(rows: pd.DataFrame) -> Any:
         tables = {C: Select(quantity, arm, "step").measured(rows) for arm, C in SEPARATE.items()}
         return pd.DataFrame({C: table[END] - (table[START] if since else 0.0) for C, table in tables.items()})
 
     return Claim(id, statement, statistic, relation, arms=tuple(SEPARATE), quantities=(quantity,), **options)
-
-
-def _scalar(id: str, arm: str, quantity: str, relation: Relation, statement: str, **options: Any) -> Claim:
-    over = "classes" if arm != QUADRATURE else ()
-    measured = Select(quantity, arm, over).measured
-    return Claim(id, statement, measured, relation, arms=(arm,), quantities=(quantity,), **options)
 
 
 def _bulk(id: str, relation: Relation, statement: str, **options: Any) -> Claim:
@@ -312,14 +300,8 @@ def _distribution(id: str, quantity: str, statement: str, **options: Any) -> Cla
         found, exact = (Select(q, QUADRATURE, "eigenvalue").measured(rows) for q in (quantity, "exact_cdf"))
         return found - exact
 
-    # One of the 525 eigenvalues.
-    relation, quantities = Equivalent(1.0 / 525), (quantity, "exact_cdf")
-    return Claim(id, statement, statistic, relation, arms=(QUADRATURE,), quantities=quantities, **options)
-
-
-def _growth(rows: pd.DataFrame) -> Any:
-    table = Select("outliers", DIGITS, "classes").measured(rows)
-    return pd.DataFrame({f"{a} to {b}": table[b] - table[a] for a, b in pairwise(CLASSES)})
+    one, quantities = Equivalent(1.0 / 525), (quantity, "exact_cdf")  # of 525 eigenvalues
+    return Claim(id, statement, statistic, one, arms=(QUADRATURE,), quantities=quantities, **options)
 
 
 def _mostly(id: str, arm: str, statement: str) -> Claim:
@@ -360,7 +342,7 @@ study = Study(
     predict=predict,
     guards=(
         Guard("fits", "at most 2 % of the training labels are wrong", _violates(("train_error",), 0.02),
-              arms=(COMMON, CLUSTERS, WIDTHS, DIGITS, QUADRATURE, *SEPARATE)),
+              arms=(COMMON, CLUSTERS, WIDTHS, DIGITS, *SEPARATE)),
         Guard("residuals", "the residuals of eigenpairs are below 1e-8 of the largest eigenvalue",
               _violates(("residual", "ggn_residual"), 1e-8), arms=(QUADRATURE, ORACLE),
               claims=("copies", "lanczos-dense", "distribution", "coverage", "trace-coverage")),
@@ -374,26 +356,23 @@ study = Study(
         _count("outliers-width", WIDTHS, "the number of outliers is the same for 10 and 40 units", over="width"),
         _bulk("bulk-width", Less(float(np.log(2 / 3))), "with 4 times the parameters, the share of eigenvalues farther "
               "from zero than 1 % of the largest falls by more than a third"),
-        Claim("digits-growth", "digit images: the number grows from 2 to 3, to 5, to 10 classes", _growth, Greater(),
-              arms=(DIGITS,), quantities=("outliers",)),
-        _mostly("digits-mostly", DIGITS, "and is C - 1 in more than half of the cases"),
+        _mostly("digits-mostly", DIGITS, "and for digit images of 2, 3, 5 and 10 classes, in more than half of the "
+                "cases"),
         _share("gradient-enters", "top_share", Greater(0.5), "separate clusters: the share of the squared gradient in "
                "the space of the C largest eigenvalues grows by more than half", since=True),
         _share("gradient-is-next", "above_share", Less(0.1), "all but a tenth of which is outside of the C - 1 "
                "largest: the gradient is the C-th direction"),
-        Claim("gradient-leaves", "inputs with much in common: the share falls below the C/P of a random space",
-              Select("top_share", COMMON, "classes").measured, Less(),
-              Select("random_share", COMMON, "classes").predicted, arms=(COMMON,),
-              quantities=("top_share", "random_share")),
-        _scalar("copies", ORACLE, "copies_error", Identity(1e-10), "softmax regression at zero: the three largest "
+        _claim("gradient-leaves", COMMON, "top_share", Less(), "inputs with much in common: the share falls below the "
+               "C/P of a random space", theory="random_share"),
+        _claim("copies", ORACLE, "copies_error", Identity(1e-10), "softmax regression at zero: the three largest "
                 "moments of the inputs over C, each C - 1 times"),
-        _scalar("lanczos-dense", QUADRATURE, "lanczos_error", Identity(1e-10), "the largest eigenvalues by Lanczos are "
+        _scalar("lanczos-dense", "lanczos_error", Identity(1e-10), "the largest eigenvalues by Lanczos are "
                 "those of the dense Hessian"),
         _distribution("distribution", "cdf", "the mean distribution by quadrature is exact to one eigenvalue",
                       kind="conditional"),
-        _scalar("coverage", QUADRATURE, "coverage", HONEST, "its 95 % intervals hold the exact distribution, with "
+        _scalar("coverage", "coverage", HONEST, "its 95 % intervals hold the exact distribution, with "
                 "errors not understated by half", kind="conditional"),
-        _scalar("trace-coverage", QUADRATURE, "trace_coverage", HONEST, "and those of the trace the exact trace",
+        _scalar("trace-coverage", "trace_coverage", HONEST, "and those of the trace the exact trace",
                 kind="conditional"),
     ),
     controls=(
@@ -405,19 +384,17 @@ study = Study(
                "cloud", over="rank", protects=("outliers-clusters",)),
         _bulk("bulk-in-proportion", Greater(float(np.log(0.9))), "with 4 times the parameters, that share stays, or "
               "falls by less than a tenth", protects=("bulk-width",)),
-        _scalar("digits-constant", DIGITS, "outliers", Within(0.5, 1.5), "digit images: one outlier whatever the "
-                "classes", protects=("digits-growth", "digits-mostly")),
-        _scalar("random-space", COMMON, "random_share", Greater(0.5), "half of the gradient in a random space",
+        _claim("digits-constant", DIGITS, "outliers", Within(0.5, 1.5), "digit images: one outlier whatever the "
+                "classes", protects=("digits-mostly",)),
+        _claim("random-space", COMMON, "random_share", Greater(0.5), "half of the gradient in a random space",
                 protects=("gradient-enters", "gradient-is-next", "gradient-leaves")),
-        _scalar("wrong-copies", ORACLE, "wrong_copies_error", Identity(1e-10), "each of the moments C times",
+        _claim("wrong-copies", ORACLE, "wrong_copies_error", Identity(1e-10), "each of the moments C times",
                 protects=("copies",)),
-        _scalar("ggn-lanczos", QUADRATURE, "ggn_lanczos_error", Identity(1e-10), "the largest eigenvalues of the "
-                "Gauss-Newton matrix are those of the Hessian", protects=("lanczos-dense",)),
         _distribution("ggn-distribution", "ggn_cdf", "the distribution of the Gauss-Newton matrix is the Hessian's",
                       protects=("distribution",)),
-        _scalar("ggn-coverage", QUADRATURE, "ggn_coverage", HONEST, "intervals for the Gauss-Newton matrix hold the "
+        _scalar("ggn-coverage", "ggn_coverage", HONEST, "intervals for the Gauss-Newton matrix hold the "
                 "Hessian's distribution", protects=("coverage",)),
-        _scalar("ggn-trace", QUADRATURE, "ggn_trace_coverage", HONEST, "and its trace", protects=("trace-coverage",)),
+        _scalar("ggn-trace", "ggn_trace_coverage", HONEST, "and its trace", protects=("trace-coverage",)),
     ),
     figures=(
         Figure("outliers", "Clusters with much in common, and digit images", "outliers", "classes", "classes C",
@@ -437,8 +414,8 @@ study = Study(
         "full gradient steps, and where inputs have much in common there are C - 1: a softmax does not change when all "
         "its inputs move together. Their gradient in the top space is found only where the clusters are separate.",
         "The theory is for classes that are equally far apart. On digit images one or two classes may be unlike all "
-        "others, and the largest gap then comes earlier: C - 1 is claimed for more than half of the cases.",
-        "With shuffled labels the largest gap came earlier in some trials too.",
+        "others, and the largest gap then comes earlier, as in some trials with shuffled labels: C - 1 is claimed for "
+        "more than half of the cases.",
         "Where the largest gap of 31 logarithms lies is our definition of outliers. With separate clusters of three "
         "classes it also takes in the smaller of the C(C - 1) directions.",
         "Separations, noises, widths and times were chosen in trials on other seeds.",

@@ -30,11 +30,11 @@ def short(monkeypatch):
     monkeypatch.setattr(phenomenon, "DIGITS_RECIPE", replace(phenomenon.DIGITS_RECIPE, steps=3))
 
 
-def one_of_each_arm():
-    return list({cell.arm: cell for cell in study.work("smoke")}.values())
+def smallest_of_each_arm():
+    return list({cell.arm: cell for cell in reversed(study.work("smoke"))}.values())
 
 
-@pytest.mark.parametrize("cell", one_of_each_arm(), ids=str)
+@pytest.mark.parametrize("cell", smallest_of_each_arm(), ids=str)
 def test_every_arm_gives_finite_rows_that_are_a_function_of_the_replicate(short, cell):
     first, again, other = (phenomenon.measure(cell, Streams(0, study.name, k)) for k in (1, 1, 2))
     assert np.isfinite(first["value"]).all()
@@ -48,7 +48,7 @@ def test_smoke_confirms_what_is_exact_and_no_control(tmp_path):
     assert not result.failures
     words = {verdict.id: verdict.word for verdict in result.verdicts}
     assert words["copies"] == words["lanczos-dense"] == "CONFIRMED"
-    assert words["wrong-copies"] == words["ggn-lanczos"] == "REFUTED"
+    assert words["wrong-copies"] == "REFUTED"
     # One replicate has no interval: everything else is open.
     assert {word for id, word in words.items() if id not in ("copies", "lanczos-dense")} <= {"INCONCLUSIVE", "REFUTED"}
     assert not [v for v in result.verdicts if v.role == "claim" and v.word == "REFUTED"]
@@ -97,7 +97,7 @@ def test_shares_of_the_gradient_are_those_of_the_dense_hessian_by_autograd():
     flat = torch.cat([value.detach().reshape(-1) for value in model.parameters()])
     gradient = torch.autograd.functional.jacobian(loss, flat).numpy()
     vectors = np.linalg.eigh(torch.autograd.functional.hessian(loss, flat).numpy())[1]
-    found = phenomenon._gradient(model, X, y, Streams(0, study.name, 0))
+    found = phenomenon._readings(model, X, y, streams=Streams(0, study.name, 0))
     for name, count in (("top_share", 3), ("above_share", 2)):
         expected = np.sum((vectors[:, -count:].T @ gradient) ** 2) / (gradient @ gradient)
         np.testing.assert_allclose(found[name], expected, rtol=1e-8)
@@ -139,7 +139,8 @@ def test_identical_clusters_give_the_gauss_newton_matrix_the_predicted_rank():
     X, y = phenomenon._gaussians(CLUSTERS, 3, 6, Streams(0, study.name, 0))
     X = X[:6].repeat(20, 1)
     model = networks.mlp((phenomenon.D, 20, 3), "tanh", 0, torch.float64)
-    values = phenomenon._spectrum(curvature.linearize(model, "cross_entropy", X, y).ggn())
+    ggn = curvature.linearize(model, "cross_entropy", X, y).ggn()
+    values = np.linalg.eigvalsh(ggn @ np.eye(ggn.shape[0]))[::-1]
     assert outliers(values) == np.sum(values > 1e-12 * values[0]) == 6 * 2
 
 
