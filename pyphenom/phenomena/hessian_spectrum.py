@@ -244,12 +244,12 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     C = np.arange(min(CLASSES), max(CLASSES) + 1)
     size = D * WIDTH + WIDTH + WIDTH * C + C
     tables = [pd.DataFrame({"arm": COMMON, "classes": C, "quantity": "random_share", "value": C / size})]
-    for arm in (COMMON, SHUFFLED, DIGITS, *SEPARATE):
+    tables.append(pd.DataFrame({"arm": COMMON, "classes": C, "quantity": "one more outlier", "value": C}))
+    for arm in (COMMON, *SEPARATE):
         tables.append(pd.DataFrame({"arm": arm, "classes": C, "quantity": "outliers", "value": C - 1}))
-        tables.append(pd.DataFrame({"arm": arm, "classes": C, "quantity": "one more outlier", "value": C}))
     ranks = sorted({clusters * (classes - 1) for classes, clusters in GROUPS})
-    for arm in (CLUSTERS, NONE):
-        tables.append(pd.DataFrame({"arm": arm, "rank": ranks, "quantity": "outliers", "value": ranks}))
+    for arm, quantity in ((CLUSTERS, "outliers"), (NONE, "as with clusters")):
+        tables.append(pd.DataFrame({"arm": arm, "rank": ranks, "quantity": quantity, "value": ranks}))
     tables.append(pd.DataFrame({"arm": WIDTHS, "width": SOME_WIDTHS, "quantity": "outliers", "value": 4}))
     exact = measured[measured["quantity"] == "exact_cdf"].groupby("eigenvalue", as_index=False)["value"].mean()
     tables.append(exact.assign(arm=QUADRATURE, quantity="cdf"))
@@ -381,7 +381,7 @@ study = Study(
         _count("separate", "separate clusters, 3 classes", "C - 1 outliers without much in common",
                protects=("outliers",)),
         _count("no-clusters", NONE, "the Gauss-Newton matrix has C - 1 outliers for every would-be cluster of one "
-               "cloud", over="rank", protects=("outliers-clusters",)),
+               "cloud", over="rank", theory="as with clusters", protects=("outliers-clusters",)),
         _bulk("bulk-in-proportion", Greater(float(np.log(0.9))), "with 4 times the parameters, that share stays, or "
               "falls by less than a tenth", protects=("bulk-width",)),
         _claim("digits-constant", DIGITS, "outliers", Within(0.5, 1.5), "digit images: one outlier whatever the "
@@ -405,7 +405,7 @@ study = Study(
                "share of |g|² in the C largest directions", tuple(SEPARATE)),
         Figure("random-space", "Share in a random space of C dimensions", "random_share", "classes", "classes C",
                "share of |g|²", (COMMON,)),
-        Figure("bulk", "The bulk by Lanczos quadrature, and exact", "cdf", "eigenvalue",
+        Figure("bulk", "The bulk: by Lanczos quadrature, and exact (line)", "cdf", "eigenvalue",
                "eigenvalue over the largest", "share of eigenvalues below, smoothed", (QUADRATURE,)),
     ),
     depends_on=("pyphenom.curvature", "pyphenom.networks", "pyphenom.data"),
