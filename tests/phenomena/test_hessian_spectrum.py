@@ -39,7 +39,8 @@ def test_every_arm_gives_finite_rows_that_are_a_function_of_the_replicate(short,
     first, again, other = (phenomenon.measure(cell, Streams(0, study.name, k)) for k in (1, 1, 2))
     assert np.isfinite(first["value"]).all()
     assert first.equals(again)
-    assert not first.equals(other)
+    if len(first) > 3:  # counts alone may agree
+        assert not first.equals(other)
 
 
 @pytest.mark.slow
@@ -121,6 +122,7 @@ def test_shuffling_moves_labels_alone_and_clusters_are_dealt_to_classes():
     streams = Streams(0, study.name, 0)
     (X, y), (Z, shuffled) = (phenomenon._gaussians(arm, 5, 5, streams) for arm in (COMMON, SHUFFLED))
     assert torch.equal(X, Z)
+    assert not torch.equal(X, phenomenon._gaussians(COMMON, 5, 5, Streams(0, study.name, 1))[0])
     assert torch.equal(y.bincount(), shuffled.bincount())
     assert 0.6 < (y != shuffled).double().mean() < 0.99
     _, labels = phenomenon._gaussians(CLUSTERS, 3, 6, streams)
