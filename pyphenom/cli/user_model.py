@@ -128,10 +128,10 @@ def spectrum(
         "seed": seed,
     }
     text = json.dumps(facts | found.to_dict(), indent=2, allow_nan=False)
-    title = f"{operator.value} of {Path(model).name}, {linear.size} parameters, {len(X)} samples"
+    name = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}[operator.value]
+    title = f"{name} of {Path(model).name}, {linear.size} parameters, {len(X)} samples"
     write(output / "spectrum.json", text + "\n")
-    names = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
-    save_figure(draw_spectrum(found, title, names[operator.value]), output / "density.png")
+    save_figure(draw_spectrum(found, title, name), output / "density.png")
     if as_json:
         print(text)
     else:

@@ -47,11 +47,6 @@ class Spectrum:
     curve: Curve
     width: float
 
-    @property
-    def products(self) -> int:
-        """Products with single vectors, of everything."""
-        return self.top.matvecs + self.quadrature.matvecs
-
     def to_dict(self) -> dict[str, Any]:
         """Return what is of use without the vectors, ready for JSON."""
         return {
@@ -69,6 +64,10 @@ class Spectrum:
             "density": {"width": self.width}
             | {name: np.asarray(values).tolist() for name, values in self.curve.to_dict().items()},
         }
+
+    def __repr__(self) -> str:
+        share = f"{self.negative_share.value:.2%} +- {self.negative_share.standard_error:.2%}"
+        return f"Spectrum({self.top!r}, trace {self.trace!r}, negative share {share})"
 
 
 def spectrum(
@@ -127,11 +126,15 @@ def spectrum(
 
 def _sums(found: SpectralDensity) -> tuple[Estimate, Estimate]:
     """Return the trace, and the share of the negative in the sum of magnitudes, of a quadrature."""
-    above = found.size * (found.weights * np.maximum(found.nodes, 0.0)).sum(axis=1) + _sum(found.outliers, 1.0)
-    below = found.size * (found.weights * np.maximum(-found.nodes, 0.0)).sum(axis=1) + _sum(found.outliers, -1.0)
-    dimension = found.size - len(found.outliers)
-    if len(above) == 0:  # every eigenvalue was computed
-        above, below = np.atleast_1d(_sum(found.outliers, 1.0)), np.atleast_1d(_sum(found.outliers, -1.0))
+
+    def magnitudes(sign: float) -> Float:
+        """Sum of the positive or the negative eigenvalues' magnitudes, once for each probe."""
+        nodes, known = np.maximum(sign * found.nodes, 0.0), np.maximum(sign * found.outliers, 0.0)
+        estimates = found.size * (found.weights * nodes).sum(axis=1)
+        return np.asarray(known.sum() + (estimates if len(estimates) else np.zeros(1)))  # or none is left to estimate
+
+    above, below = magnitudes(1.0), magnitudes(-1.0)
+    dimension = max(1, found.size - len(found.outliers))
     value, error = mean_of_orthonormal(above - below, dimension)
     total = float((above + below).mean())
     share = float(below.mean()) / total if total > 0.0 else 0.0
@@ -142,7 +145,3 @@ def _sums(found: SpectralDensity) -> tuple[Estimate, Estimate]:
         Estimate(float(value), float(error), products),
         Estimate(share, float(spread) / total if total > 0.0 else 0.0, products),
     )
-
-
-def _sum(values: Float, sign: float) -> float:
-    return float(np.maximum(sign * values, 0.0).sum())

@@ -93,19 +93,23 @@ def load_data(path: Path, inputs: str = "X", targets: str = "y", loss: str = "")
     if not path.is_file():
         raise ValueError(f"`DATA` is {str(path)!r}, which is no file; expected an .npz file of numpy.savez")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             names = list(getattr(file, "files", ()))
-            for option, name in (("--inputs", inputs), ("--targets", targets)):
-                if name not in names:
-                    raise ValueError(
-                        f"`DATA` {path.name} holds {', '.join(names) or 'a single array without a name'}; expected "
-                        f"{name!r}. Name the array with {option}, or write it with numpy.savez(path, X=..., y=...)"
-                    )
-            X, y = file[inputs], file[targets]
-    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise ValueError(f"`DATA` {path.name} cannot be read ({error}); expected an .npz file of numpy.savez") from None
-    except AttributeError:  # a plain .npy is an array, which is no context
-        raise ValueError(f"`DATA` {path.name} holds a single array; expected an .npz file with X and y") from None
+            arrays = {name: file[name] for name in (inputs, targets) if name in names}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        what = "holds Python objects" if "Object arrays" in str(error) else f"cannot be read ({_told(error)})"
+        raise ValueError(
+            f"`DATA` {path.name} {what}; expected an .npz file with arrays of numbers, as of "
+            "numpy.savez(path, X=..., y=...)"
+        ) from None
+    for option, name in (("--inputs", inputs), ("--targets", targets)):
+        if name not in arrays:
+            raise ValueError(
+                f"`DATA` {path.name} holds {', '.join(names) or 'one array without a name'}; expected {name!r}. Name "
+                f"the array with {option}, or write it with numpy.savez(path, X=..., y=...)"
+            )
+    X, y = arrays[inputs], arrays[targets]
     for name, values in ((inputs, X), (targets, y)):
         _check_numbers(name, values)
     if X.ndim == 0 or y.ndim == 0 or len(X) != len(y) or len(X) == 0:

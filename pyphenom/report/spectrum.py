@@ -70,7 +70,7 @@ def draw_spectrum(found: Spectrum, title: str, operator: str = "operator") -> Ca
         axes.plot(curve.grid, np.maximum(curve.values, 0.1 * floor), color="C0", label="density")
         marked = found.top.values
         height = np.interp(marked, curve.grid, curve.values)
-        axes.plot(marked, 1.6 * height, "v", color="C1", markersize=6, label=f"{len(marked)} largest eigenvalues")
+        axes.plot(marked, 1.6 * height, "v", color="C1", markersize=6, label=f"largest eigenvalues ({len(marked)})")
         axes.axhline(one, color="0.4", linestyle=":", linewidth=1.0, label="one eigenvalue")
         axes.set(title=title, xlabel=f"eigenvalue of the {operator}", ylabel="density", yscale="log")
         axes.set_ylim(floor, 5.0 * float(max(high.max(), one)))

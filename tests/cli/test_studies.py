@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-sys.path.insert(0, str(Path(__file__).parent / "studies"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 
 import toy_study
 
