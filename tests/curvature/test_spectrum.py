@@ -10,7 +10,8 @@ SIZE = 60
 def matrix():
     rng = np.random.default_rng(0)
     Q = np.linalg.qr(rng.standard_normal((SIZE, SIZE)))[0]
-    values = np.concatenate([[9.0, 7.0], rng.standard_normal(SIZE - 2)])
+    # Large eigenvalues that are not taken out: the share and the sum that it is of vary together.
+    values = np.concatenate([[40.0, 35.0], np.full(4, 30.0), np.full(40, -1.0), rng.standard_normal(SIZE - 46)])
     return (Q * values) @ Q.T
 
 
@@ -29,14 +30,14 @@ def test_with_every_direction_probed_nothing_is_left_to_chance(matrix):
 
 
 def test_standard_errors_are_those_of_repetition(matrix):
-    # 200 repetitions: their spread is known to 5 %, that of the mean of squared standard errors to less.
+    # 200 repetitions: their spread is known to 5 %. A ratio of means of 8 is off by a tenth of its spread.
     runs = [spectrum(matrix, k=2, probes=8, steps=SIZE, seed=seed) for seed in range(200)]
     for name, truth in (("trace", np.trace(matrix)), ("negative_share", share(matrix))):
         values = np.array([getattr(run, name).value for run in runs])
         stated = np.sqrt(np.mean([getattr(run, name).standard_error ** 2 for run in runs]))
         spread = values.std(ddof=1)
-        assert stated == pytest.approx(spread, rel=0.25), name
-        assert abs(values.mean() - truth) < 5 * spread / np.sqrt(len(runs)) + 0.02 * spread, name
+        assert stated == pytest.approx(spread, rel=0.2), name
+        assert abs(values.mean() - truth) < 5 * spread / np.sqrt(len(runs)) + 0.2 * spread, name
 
 
 def test_all_eigenvalues_asked_for():
