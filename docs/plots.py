@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from torch import nn
 
 import pyphenom as ph
 from pyphenom.phenomena import variance_decomposition
@@ -307,6 +309,70 @@ def sphere(canvas):
         errors[replicate] = ph.random_features.width_path(X, y, X_test, X_test @ target, widths, **options).test_error
     measurement(right, tidy(widths, errors), "x")
     finish(right, "random relu features, d = 20, n = 60", "features N", "excess risk")
+
+
+def sharpness_of_training(step_size, steps=600):
+    """Train a network on digits by gradient descent; return the tracker of its sharpness."""
+    images = ph.data.digits()
+    X = torch.from_numpy(images.pixels - images.pixels.mean(axis=0)).float()[:500] / 8
+    Y = torch.from_numpy(images.one_hot()).float()[:500]
+    torch.manual_seed(0)
+    layers = nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10)
+    model = nn.Sequential(*layers)
+    optimiser = torch.optim.SGD(model.parameters(), lr=step_size)
+    tracker = ph.curvature.SharpnessTracker(model, "half_squared", X, Y, every=10)
+    for step in range(steps):
+        tracker(step)
+        optimiser.zero_grad()
+        loss = 0.5 * ((model(X) - Y) ** 2).sum(dim=1).mean()
+        loss.backward()
+        optimiser.step()
+    return tracker
+
+
+def edge_of_stability(canvas):
+    """Draw the growth along an eigendirection of a quadratic, and the sharpness of a network in training."""
+    left, right = canvas.subplots(1, 2)
+    beta, steps, line = 0.5, 200, np.linspace(0.02, 3.4, 200)
+    curvatures = np.array([0.3, 0.7, 1.1, 1.3, 1.7, 2.3, 2.7, 3.2])  # times the step size
+    methods = {
+        "gradient descent": (lambda x: (1 - x, 0 * x), 2.0),
+        "heavy ball": (lambda x: (1 + beta - x, beta + 0 * x), 2 * (1 + beta)),
+        "Nesterov": (lambda x: ((1 - x) * (1 + beta), (1 - x) * beta), 2 * (1 + beta) / (1 + 2 * beta)),
+    }
+    for colour, (label, (coefficients, limit)) in zip(("C0", "C1", "C2"), methods.items(), strict=True):
+        p, q = coefficients(line)
+        theory(
+            left, line, [max(abs(np.roots([1, -a, b]))) for a, b in zip(p, q, strict=True)], label=label, colour=colour
+        )
+        left.axvline(limit, color=colour, linestyle=":", linewidth=1.0)
+        growth = np.empty(curvatures.size)
+        for point, x in enumerate(curvatures):
+            now, before, distances = 1.0, 1.0, []
+            for _ in range(steps):
+                ahead = now + (beta * (now - before) if label != "gradient descent" else 0.0)
+                gradient = x * (ahead if label == "Nesterov" else now)
+                now, before = ahead - gradient, now
+                distances.append(np.hypot(now, before))  # a pair of complex roots turns it
+            growth[point] = (distances[-1] / distances[steps // 2 - 1]) ** (2 / steps)
+        left.plot(curvatures, growth, "o", color=colour, markersize=4, label=f"{label} measured")
+    left.axhline(1.0, color="0.4", linewidth=1.0)
+    left.set(ylim=(0.0, 2.6))
+    finish(
+        left,
+        "one direction of a quadratic, momentum 1/2",
+        "step size × curvature",
+        "growth per step",
+        "linear",
+        "linear",
+    )
+
+    for colour, step_size in zip(("C0", "C1", "C2"), (0.1, 0.4, 0.6), strict=True):
+        tracker = sharpness_of_training(step_size)
+        right.plot(tracker.steps, tracker.sharpness * step_size / 2, color=colour, label=f"step size {step_size}")
+    right.axhline(1.0, color="0.4", linewidth=1.0)
+    right.set(ylim=(0.0, 1.5))
+    finish(right, "a network in training", "step", "sharpness over 2 / step size", "linear", "linear")
 
 
 def draw(folder):

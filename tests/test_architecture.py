@@ -107,8 +107,6 @@ def test_phenomena_import_no_other_phenomenon():
 
 def test_modules_of_the_package_root_import_nothing_heavy_at_the_top():
     for path in PACKAGE.glob("*.py"):
-        if path.stem == "cli":  # typer and rich are what it is made of
-            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         top = ast.unparse(ast.Module([n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], []))
         assert not parts(imports(top, "pyphenom")) & HEAVY, path

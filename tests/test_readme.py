@@ -39,7 +39,14 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
 
 def test_there_are_examples_of_every_layer():
     code = "".join(block for _, block, _ in examples(README.read_text(encoding="utf-8")))
-    for name in ("width_path", "isotropic_risk", "random_feature_regression", "networks.train", "studies.run"):
+    for name in (
+        "width_path",
+        "isotropic_risk",
+        "random_feature_regression",
+        "networks.train",
+        "curvature.eigsh",
+        "studies.run",
+    ):
         assert name in code
 
 

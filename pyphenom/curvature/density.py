@@ -85,9 +85,11 @@ class SpectralDensity:
         return Curve(powers.astype(float), *self._mean(lambda values: values[..., None] ** powers))
 
     def _mean(self, kernel: Any) -> tuple[Float, Float]:
-        each = np.stack([w @ kernel(x) for x, w in zip(self.nodes, self.weights, strict=True)])
+        known = kernel(self.outliers)
+        rows = [w @ kernel(x) for x, w in zip(self.nodes, self.weights, strict=True)]
+        each = np.reshape(rows, (-1, *known.shape[1:]))  # no row where every eigenvalue is deflated
         mean, error = mean_of_orthonormal(each, self.size - len(self.outliers))
-        return mean + kernel(self.outliers).sum(axis=0) / self.size, error
+        return mean + known.sum(axis=0) / self.size, error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -3,17 +3,20 @@
 from .figures import divergence, draw, measurement, save_figure, style, theory
 from .html import command, html, to_dict, write_report
 from .save import save
+from .spectrum import draw_spectrum, spectrum_table
 from .tables import plan_table, study_table, verdict_table
 
 __all__ = [
     "command",
     "divergence",
     "draw",
+    "draw_spectrum",
     "html",
     "measurement",
     "plan_table",
     "save",
     "save_figure",
+    "spectrum_table",
     "study_table",
     "style",
     "theory",

@@ -131,3 +131,10 @@ def test_bad_arguments():
         spectral_density(np.full((4, 4), np.nan))
     assert repr(found).startswith("SpectralDensity(P = 10")
     assert set(found.to_dict()) == {"nodes", "weights", "outliers", "size", "matvecs"}
+
+
+def test_every_eigenvalue_deflated():
+    found = spectral_density(np.diag([1.0, 2.0, 3.0]), deflate=3)
+    cdf = found.cdf([0.5, 1.5, 3.5])
+    np.testing.assert_allclose(cdf.values, [0, 1 / 3, 1], atol=1e-12)
+    np.testing.assert_array_equal(cdf.standard_errors, [0, 0, 0])

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-sys.path.insert(0, str(Path(__file__).parent / "studies"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 
 import toy_study
 
-from pyphenom import cli
+from pyphenom.cli import app
+from pyphenom.cli.studies import PresetName
+from pyphenom.cli.terminal import package_version
 from pyphenom.studies import PRESETS, Store, WorkerLost, registry, runner
 
 GROUP = "pyphenom.studies"
@@ -44,7 +46,7 @@ def installed(monkeypatch):
 
 
 def pyphenom(*arguments):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def smoke(*arguments):
@@ -108,7 +110,7 @@ def clock(installed, monkeypatch):
     for name in ("study", "twin"):
         monkeypatch.setattr(toy_study, name, replace(getattr(toy_study, name), measure=ticking))
     monkeypatch.setattr(time, "time", lambda: 1e9 + now[0])
-    monkeypatch.setattr(cli.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     installed(toy="toy_study:study", twin="toy_study:twin")
     return now
 
@@ -283,8 +285,8 @@ def test_the_list_names_studies_and_broken_plug_ins(installed):
 
 def test_version_and_presets():
     result = pyphenom("--version")
-    assert (result.exit_code, result.stdout.strip()) == (0, cli._version())
-    assert tuple(preset.value for preset in cli.PresetName) == PRESETS
+    assert (result.exit_code, result.stdout.strip()) == (0, package_version())
+    assert tuple(preset.value for preset in PresetName) == PRESETS
 
 
 def test_the_command_line_starts_without_the_heavy_libraries():

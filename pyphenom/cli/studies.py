@@ -1,37 +1,40 @@
-"""The command line: list the studies, plan a run, run one, validate all of them, report what was found."""
+"""The commands on studies: list them, plan a run, run one, validate all of them, report what was found."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+
+from pyphenom.cli.terminal import (
+    INCOMPLETE,
+    NOT_AS_EXPECTED,
+    OUTPUT,
+    WRONG_USAGE,
+    OutputOption,
+    SeedOption,
+    app,
+    complain,
+    package_version,
+    progress_bars,
+    stop,
+    stopped,
+    terminal,
+)
 
 # pandas, SciPy and matplotlib take a second to import: the commands that need them import them.
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from pyphenom.studies import Plan, Store, Study, StudyResult
-    from pyphenom.studies.runner import Progress
-
-app = typer.Typer(
-    help="For each phenomenon of deep learning: a prediction, an experiment that can contradict it, and a verdict.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-AS_EXPECTED, NOT_AS_EXPECTED, WRONG_USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class PresetName(str, Enum):
@@ -47,26 +50,12 @@ PresetOption = Annotated[
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes one per core.")]
 DaskOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to measure on.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Root of all random streams.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Where results are written.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Measure again the cells that are already stored.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON, and nothing else, on stdout.")]
 BudgetOption = Annotated[
     float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no further cell after so many minutes.")
 ]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="As in the list; all studies by default.")]
-
-_OUTPUT = Path("pyphenom-results")
-
-
-@app.callback(invoke_without_command=True)
-def main(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
-) -> None:
-    """Print the version if asked; the commands do the rest."""
-    if version:
-        print(_version())
-        raise typer.Exit
 
 
 @app.command("list")
@@ -81,7 +70,7 @@ def list_studies() -> None:
             studies[name] = load(name)
         except BrokenStudy as error:
             studies[name] = error
-    _console().print(study_table(studies))
+    terminal().print(study_table(studies))
 
 
 @app.command()
@@ -90,7 +79,7 @@ def plan(
     preset: PresetOption = PresetName.quick,
     jobs: JobsOption = 0,
     seed: SeedOption = 0,
-    output: OutputOption = _OUTPUT,
+    output: OutputOption = OUTPUT,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure, and keep, one cell of each arm that was never timed.")
     ] = False,
@@ -109,18 +98,18 @@ def plan(
             complaints += _calibrate(plans, min(jobs, cores()), store)
             plans = [planned(study, preset.value, store, seed) for study in studies]
     except (ValueError, ImportError) as error:
-        _stop(str(error), NOT_AS_EXPECTED)
+        stop(str(error), NOT_AS_EXPECTED)
     except KeyboardInterrupt as interrupt:
-        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+        stopped(interrupt)
     if as_json:
         print(json.dumps([found.to_dict(jobs) for found in plans], indent=2, allow_nan=False))
     else:
-        console = _console()
+        console = terminal()
         console.print(plan_table(plans, jobs))
         if any(found.untimed for found in plans):
             console.print("unknown: no such cell was ever timed; --calibrate measures one of each arm, and keeps it")
     for complaint in complaints:
-        _complain(complaint)
+        complain(complaint)
     if complaints:
         raise typer.Exit(NOT_AS_EXPECTED)
 
@@ -130,7 +119,7 @@ def _calibrate(plans: Sequence[Plan], jobs: int, store: Store) -> list[str]:
     from pyphenom.studies import WorkerLost, measure
 
     complaints: list[str] = []
-    with _executor(jobs, "") as executor, _progress() as progress:
+    with _executor(jobs, "") as executor, progress_bars() as progress:
         for found in plans:
             if not found.untimed:
                 continue
@@ -149,7 +138,7 @@ def run(
     jobs: JobsOption = 0,
     dask: DaskOption = "",
     seed: SeedOption = 0,
-    output: OutputOption = _OUTPUT,
+    output: OutputOption = OUTPUT,
     fresh: FreshOption = False,
     budget: BudgetOption = None,
     as_json: JsonOption = False,
@@ -164,7 +153,7 @@ def validate(
     jobs: JobsOption = 0,
     dask: DaskOption = "",
     seed: SeedOption = 0,
-    output: OutputOption = _OUTPUT,
+    output: OutputOption = OUTPUT,
     fresh: FreshOption = False,
     budget: BudgetOption = None,
     as_json: JsonOption = False,
@@ -178,7 +167,7 @@ def report(
     names: NamesArgument = None,
     preset: PresetOption = PresetName.quick,
     seed: SeedOption = 0,
-    output: OutputOption = _OUTPUT,
+    output: OutputOption = OUTPUT,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the studies whose cells are all stored, as one family, and write the report; nothing is measured."""
@@ -208,18 +197,18 @@ def _run(request: _Request, where: AbstractContextManager[Executor | None]) -> N
     from pyphenom.studies.planning import duration
 
     if request.fresh and request.budget is not None:
-        _stop("--fresh and --budget were both given, which would begin anew each time; expected one", WRONG_USAGE)
+        stop("--fresh and --budget were both given, which would begin anew each time; expected one", WRONG_USAGE)
     try:
         outcome = _judge(request, where)
     except KeyboardInterrupt as interrupt:
-        _stop(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+        stopped(interrupt)
     for complaint in outcome.complaints:
-        _complain(complaint)
+        complain(complaint)
     for left in outcome.incomplete:
         seconds = left.seconds()
         rest = "the rest takes an unknown time" if seconds is None else f"the rest is {duration(seconds)} of one worker"
         counts = f"{left.stored} of {left.cells} cells are stored, {rest}"
-        _complain(f"{left.study.name} is not judged: {counts}; to go on: {command(left, request.output)}", "incomplete")
+        complain(f"{left.study.name} is not judged: {counts}; to go on: {command(left, request.output)}", "incomplete")
     if outcome.complaints or not all(result.as_expected for result in outcome.results):
         raise typer.Exit(NOT_AS_EXPECTED)
     if outcome.incomplete:
@@ -234,7 +223,7 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
     store, started = _store(request.output), time.monotonic()
     studies, complaints = _load(request.names)
     comparisons, incomplete = [], []
-    with where as executor, _progress() as progress:
+    with where as executor, progress_bars() as progress:
         for study in studies:
             budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))
             try:
@@ -250,7 +239,7 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
                 return _Outcome((), (), [*complaints, str(error)])
     results = conclude(comparisons)
     if request.as_json:
-        content = {"pyphenom": _version()} | to_dict(results, incomplete, complaints)
+        content = {"pyphenom": package_version()} | to_dict(results, incomplete, complaints)
         print(json.dumps(content, indent=2, allow_nan=False))
     elif results:
         _print_table(results)
@@ -278,7 +267,7 @@ def _load(names: Sequence[str]) -> tuple[list[Study], list[str]]:
         try:
             studies.append(load(name))
         except UnknownStudy as error:
-            _stop(str(error), WRONG_USAGE)
+            stop(str(error), WRONG_USAGE)
         except BrokenStudy as error:
             complaints.append(str(error))
     return studies, complaints
@@ -288,7 +277,7 @@ def _installed() -> Sequence[str]:
     from pyphenom.studies import available
 
     if not (names := available()):
-        _stop("no study is installed", WRONG_USAGE)
+        stop("no study is installed", WRONG_USAGE)
     return names
 
 
@@ -298,15 +287,10 @@ def _store(output: Path) -> Store:
     return Store(Path(os.environ.get("PYPHENOM_STORE") or output / "cells"))
 
 
-def _console() -> Console:
-    """Return the console for tables; a file or a pipe has no width, so rows get the room that they need."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
-
-
 def _print_table(results: Sequence[StudyResult]) -> None:
     from pyphenom.report.tables import remarks, verdict_table
 
-    console = _console()
+    console = terminal()
     console.print(verdict_table(results))
     for line in remarks(results):
         console.print(line, markup=False)
@@ -317,51 +301,16 @@ def _executor(jobs: int, dask: str) -> Iterator[Executor | None]:
     from pyphenom.studies.executors import cores, dask_cluster, process_pool
 
     if dask and jobs:
-        _stop("--jobs and --dask were both given; expected one of them", WRONG_USAGE)
+        stop("--jobs and --dask were both given; expected one of them", WRONG_USAGE)
     jobs = jobs or cores()
     if dask:
         try:
             with dask_cluster(dask) as executor:
                 yield executor
         except (ConnectionError, ModuleNotFoundError) as error:
-            _stop(str(error), WRONG_USAGE)
+            stop(str(error), WRONG_USAGE)
     elif jobs == 1:
         yield None
     else:
         with process_pool(jobs) as pool:
             yield pool
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
-
-        def show(study: str, done: int, total: int) -> None:
-            task = tasks.setdefault(study, -1)
-            if task < 0:
-                task = tasks[study] = bars.add_task(study, total=total)
-            bars.update(task, completed=done)  # type: ignore[arg-type]
-
-        yield show
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("pyphenom")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _complain(message: str, kind: str = "error") -> None:
-    Console(stderr=True).print(f"[red]{kind}:[/red] {escape(message)}", highlight=False, soft_wrap=True)
-
-
-def _stop(message: str, status: int) -> NoReturn:
-    _complain(message)
-    raise typer.Exit(status)
