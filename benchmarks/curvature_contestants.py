@@ -35,7 +35,7 @@ for _name in ("curvlinops", "pyhessian", "primme"):
 OURS, TORCH, CURVLINOPS, PYHESSIAN = "pyphenom", "torch, retained graph", "curvlinops", "PyHessian"
 ROW_SPACE, GEMM, ROW_SPACE_GEMM = "pyphenom, row space", "bare GEMMs", "bare GEMMs, row space"
 OURS_ONCE = "pyphenom, copies=False"  # like its peers, without a search for further copies of multiple eigenvalues
-ARPACK, ARPACK_STRICT, PRIMME = "ARPACK over torch", "ARPACK over torch, tol 1e-4", "PRIMME over torch"
+ARPACK, ARPACK_STRICT, PRIMME = "ARPACK", "ARPACK, tol 1e-4", "PRIMME"  # over torch's retained graph
 BLOCK = 16
 
 
@@ -137,6 +137,7 @@ class Retained:
         return torch.autograd.grad(self.gradients, self.parameters, pieces, retain_graph=True, is_grads_batched=True)
 
     def __call__(self, v):
+        """Return the product with one numpy vector."""
         return flat(self.product(self.split(np.ascontiguousarray(v).reshape(-1))))
 
 
