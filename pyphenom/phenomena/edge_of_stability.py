@@ -175,6 +175,7 @@ class _Run:
     steps: list[int] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
     certain: bool = True  # every eigenpair converged
+    least: int = 0  # steps that every run of the arm takes
 
 
 def _descend(
@@ -189,7 +190,7 @@ def _descend(
     nesterov: bool = False,
 ) -> _Run:
     """Run gradient descent past the crossing of a limit; with momentum as torch's SGD has it."""
-    point, run = _Point(model, inputs, targets), _Run()
+    point, run = _Point(model, inputs, targets), _Run(least=steps)
     velocity, crossed, last = np.zeros_like(point.theta), False, steps
     for step in range(AT_MOST * steps + 1):
         run.losses.append(point.loss)
@@ -215,10 +216,9 @@ def _summary(run: _Run, step_size: float, limit: float) -> pd.DataFrame:
     start = run.steps[crossed[0]] if crossed.size else len(losses)
     after = losses[start:] if crossed.size else losses
     quarters = [np.median(part) for part in np.array_split(after, 4)]
-    shown = slice(None, None, max(1, len(run.steps) // 60))  # of the course, enough for a figure
-    course = pd.DataFrame(
-        {"time": step_size * np.array(run.steps)[shown], "quantity": "sharpness", "value": sharpness[shown]}
-    )
+    common = np.array(run.steps)[np.array(run.steps) <= run.least]  # where all replicates have a reading
+    shown = slice(0, len(common), 1 + len(common) // 60)
+    course = pd.DataFrame({"time": step_size * common[shown], "quantity": "sharpness", "value": sharpness[shown]})
     numbers = {
         "plateau": plateau / limit,
         "crossing": step_size * start if crossed.size else np.inf,
@@ -256,7 +256,7 @@ def _beside_flow(streams: Streams) -> pd.DataFrame:
     times = step_size * np.array(steps)
     course = [
         pd.DataFrame({"time": times, "quantity": quantity, "value": values})
-        for quantity, values in (("sharpness", sharpness), ("distance", distances))
+        for quantity, values in (("sharpness", sharpness), ("distance", _log10(distances)))
     ]
     numbers = {
         "departure": np.log(behind / before) if crossing else np.nan,
@@ -266,6 +266,11 @@ def _beside_flow(streams: Streams) -> pd.DataFrame:
         "crossing": times[crossing] if crossing else np.inf,
     }
     return pd.concat([*course, _numbers(numbers)])
+
+
+def _log10(values: list[float]) -> Array:
+    """Return logarithms, NaN for the distance 0 at the start, which figures leave out."""
+    return np.log10(np.where(np.array(values) > 0, values, np.nan))
 
 
 def _runge_kutta(point: _Point, h: float) -> None:
@@ -398,6 +403,7 @@ def _violates(quantity: str, bad: Callable[[Any], Any]) -> Callable[[pd.DataFram
 
 
 AT_LIMIT = Within(0.95, 1.15)
+FLOW_SHOWN = (0.0, 650.0)  # in figures: few replicates go on for much longer
 STEPPING = (*DESCENT.values(), *DIGITS.values(), POLYAK, NESTEROV)
 
 # fmt: off
@@ -482,9 +488,9 @@ study = Study(
                "time (step size times steps)", "sharpness", (POLYAK, NESTEROV)),
         Figure("flow", "Gradient descent and gradient flow from the same weights", "sharpness", "time",
                "time (step size times steps)", "sharpness", (DESCENT[FLOW_LIMIT], FLOW),
-               x_limits=(0.0, 900.0)),
+               x_limits=FLOW_SHOWN),
         Figure("departure", "Distance of the outputs of gradient descent from those of the flow", "distance", "time",
-               "time (step size times steps)", "root mean square distance", (FLOW,), y_scale="log"),
+               "time (step size times steps)", "log10 of the root mean square distance", (FLOW,), x_limits=FLOW_SHOWN),
         Figure("catapult", "Catapult: where training ends, with the line of lazy training", "end", "rate",
                "step size times initial sharpness", "log of step size times final sharpness", (CATAPULT,)),
     ),
