@@ -363,8 +363,8 @@ study = Study(
                "the space of the C largest eigenvalues grows by more than half", since=True),
         _share("gradient-is-next", "above_share", Less(0.1), "all but a tenth of which is outside of the C - 1 "
                "largest: the gradient is the C-th direction"),
-        _claim("gradient-leaves", COMMON, "above_share", Less(), "inputs with much in common: the share in the space of "
-               "the C - 1 outliers falls below the C/P of a random space", theory="random_share"),
+        _claim("gradient-leaves", COMMON, "above_share", Less(), "inputs with much in common: the share in the space "
+               "of the C - 1 outliers falls below the C/P of a random space", theory="random_share"),
         _claim("copies", ORACLE, "copies_error", Identity(1e-10), "softmax regression at zero: the three largest "
                 "moments of the inputs over C, each C - 1 times"),
         _scalar("lanczos-dense", "lanczos_error", Identity(1e-10), "the largest eigenvalues by Lanczos are "
