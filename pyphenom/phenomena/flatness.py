@@ -79,7 +79,7 @@ BINS = np.geomspace(FLATTEST, 3.84, 7)
 DECADES = 3  # of eigenvalues below the largest, over which the exponent is fitted
 
 # Sharpness against the batch size
-SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 10, 40, 0.1
+SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 16, 40, 0.1
 BATCHES, REFERENCE = (16, 32, 64, 128), 64
 SCALES = (1 / 3, 1 / 2, 1.0, 2.0, 3.0)
 
