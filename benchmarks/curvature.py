@@ -382,18 +382,22 @@ def main():
         f"{tracking['loss_rises']:.0%} of the steps; {duration(np.median(tracking['seconds']))} a reading; ARPACK from "
         f"the last vector takes {np.mean(tracking['arpack_products']):.1f} products a step"
     )
-    if sys.platform.startswith("linux"):
-        record["memory"] = memory_section(problems(options.quick)[2], options.quick, progress)
-        for name, used in record["memory"].items():
-            console.print(f"peak memory of the top {PAIRS} of the largest network: {name} {used / 2**20:.0f} MiB")
-
     table = Table("work", "comparison", "reached", "target", "", title="targets")
     for title, row, reached in rows:
         if row["target"] is not None:
             table.add_row(title, row["comparison"], reached, row["target"], verdict(row))
     console.print(table)
-    if options.json:
-        options.json.write_text(json.dumps(record, indent=1, default=lambda x: np.asarray(x).tolist()))
+
+    def save():
+        if options.json:
+            options.json.write_text(json.dumps(record, indent=1, default=lambda x: np.asarray(x).tolist()))
+
+    save()  # the times, before processes of their own are asked for their memory
+    if sys.platform.startswith("linux"):
+        record["memory"] = memory_section(problems(options.quick)[2], options.quick, progress)
+        for name, used in record["memory"].items():
+            console.print(f"peak memory of the top {PAIRS} of the largest network: {name} {used / 2**20:.0f} MiB")
+        save()
 
 
 if __name__ == "__main__":
