@@ -502,9 +502,9 @@ study = Study(
         "seed, and with them the degree, 4, and the lengths of the runs.",
         f"The plateau is the median over the last {WINDOW:.0%} of a run; the region it has to lie in, 0.95 to 1.15 of "
         "the limit, was fixed before.",
-        "A run ends when it has taken 1.7 times the steps to its crossing. The rule came after runs of one length, with "
-        "which seed 0 was VOID: one of its networks sharpened late. That the loss falls is claimed of the mean over step "
-        "sizes since the trial, where one step size alone was not decided.",
+        "A run ends when it has taken 1.7 times the steps to its crossing. The rule came after runs of one length, "
+        "with which seed 0 was VOID: one of its networks sharpened late. That the loss falls is claimed of the mean "
+        "over step sizes since the trial, where one step size alone was not decided.",
         "Momentum is 1/2 rather than 0.9, with which Polyak's method diverged at the limit 16 on two seeds of three.",
         "The minimal model is that of Zhu et al. up to names; that it ends below the limit by less than the square of "
         "the step size was read off a trial, and is a bound without proof here.",

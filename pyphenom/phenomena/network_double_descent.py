@@ -362,8 +362,9 @@ study = Study(
         "units learns MNIST-1D, within minutes on a processor.",
         f"Replicates draw {WIDTH_N} training and {TEST_POINTS} test signals from one pool of {POOL}, so that intervals "
         "are about that pool.",
-        "The widths, times and numbers of samples that claims compare were chosen in a trial on other seeds. The numbers "
-        "of replicates, and the smaller sets of the sweeps with reuse, came after seeds 0 to 4 had left claims undecided.",
+        "The widths, times and numbers of samples that claims compare were chosen in a trial on other seeds. The "
+        "numbers of replicates, and the smaller sets of the sweeps with reuse, came after seeds 0 to 4 had left claims "
+        "undecided.",
         "In that trial the share of errors never rose with more samples; the claim is about the cross-entropy.",
         f"The effective model complexity is read where training errors cross {EPSILON:g}, between the points measured.",
         "Belkin et al. draw the weights of added units at random. Here those that lead from them are zero, so that a "
