@@ -24,10 +24,13 @@ def restore(value: NDArray[Any], like: object) -> Any:
     return sys.modules["torch"].from_numpy(value) if is_tensor(like) else value
 
 
-def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: bool = False) -> Float:
+def as_float(
+    name: str, value: object, ndim: tuple[int, ...], *, keep_float32: bool = False, finite: bool = True
+) -> Float:
     """Return `value` as a finite, non-empty, C-ordered float array of one of the dimensions `ndim`.
 
     Integers and booleans become float64; float32 stays with `keep_float32` and becomes float64 without.
+    ``finite=False`` is for callers that look for NaN and infinity in a pass of their own.
 
     Raises
     ------
@@ -61,6 +64,8 @@ def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: b
     dtype = np.float32 if keep_float32 and array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):
         array = np.require(array, dtype, ["C", "A"])
+    if not finite:
+        return array
     # A sum is finite only if all its terms are: one pass without a temporary; the slow look comes only on suspicion.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(array.sum(dtype=np.float64))

@@ -15,6 +15,7 @@ __all__: list[str] = [
     "blas",
     "cuda_available",
     "draw_weights",
+    "feature_sizes",
     "features",
     "lanczos",
     "orthogonalise",
@@ -313,6 +314,11 @@ def draw_weights(
 ) -> None:
     """
     Fill W (width, d) and bias (width,) with features first, first + 1, ...
+    """
+
+def feature_sizes(Z: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    The largest absolute entry of each column of Z (n, N); NaN stays.
     """
 
 @typing.overload
