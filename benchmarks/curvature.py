@@ -1,11 +1,11 @@
 """Hessian products and eigenpairs against torch, curvlinops, PyHessian, ARPACK and PRIMME, in float32.
 
 Everything runs interleaved in one process, once per repeat and in a random order, so that a slow moment of the machine
-hits every contestant; a short call is repeated for some hundredths of a second. The ratios are taken within a repeat;
-the tables show their median and quartiles, and a target holds if the median meets it. What the contestants return is
-compared first, since a fast wrong answer is no answer: "off by" is the distance from the product in float64, "apart"
-the largest difference of an eigenvalue from ARPACK's over the largest eigenvalue, "residual" the worst of all repeats,
-in float64 and over the largest eigenvalue. Memory is measured in fresh processes.
+hits every contestant, with a rest in between; a short call is repeated for some hundredths of a second. The ratios are
+taken within a repeat; the tables show their median and quartiles, and a target holds if the median meets it. What the
+contestants return is compared first, since a fast wrong answer is no answer: "off by" is the distance from the product
+in float64, "apart" the largest difference of an eigenvalue from ARPACK's over the largest eigenvalue, "residual" the
+worst of all repeats, in float64 and over the largest eigenvalue. Memory is measured in fresh processes.
 
     pip install -c constraints.txt -e ".[bench]"
     python benchmarks/curvature.py --repeats 9 --json result.json
@@ -37,6 +37,7 @@ from rich.table import Table
 import pyphenom as ph
 
 PAIRS, RESIDUAL = 5, 1e-4
+REST = 0.2  # seconds: threads of OpenBLAS and OpenMP spin on for a while, on the core of whoever comes next
 AGREEMENT = 1e-4  # of float32 products with the one in float64
 STEP_SIZE, BEGIN = 2 / 16, 5000  # gradient descent has reached the edge of stability by then
 
@@ -77,6 +78,7 @@ def interleave(contestants, repeats, measure, console, title):
     for repeat in range(repeats):
         console.log(f"{title}: repeat {repeat + 1}/{repeats}")
         for name in rng.permutation(list(contestants)):
+            time.sleep(REST)
             out[name].append(measure(contestants[name], repeat))
     return out
 
