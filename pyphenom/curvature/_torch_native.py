@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyphenom import _core
@@ -25,9 +24,9 @@ _WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
 class NativeProducts:
     r"""Products with the gradient, Hessian, Gauss-Newton matrix and Jacobian of the sum of a batch's losses.
 
-    With inputs of rank :math:`r<d` and an orthonormal basis Q (d, r) of their row space, the first layer's weights
-    act through WQ alone: H is zero on the complement, and a solver may work on vectors of `compressed_size` entries,
-    in which the products with ``compressed=True`` are those with :math:`E^\top HE`, E = `expand`, an isometry.
+    With fewer samples than inputs, n < d, and an orthonormal basis Q (d, n) of their row space, the first layer's
+    weights act through WQ alone: H is zero on the complement, and a solver may work on WQ and the other parameters.
+    The products of `row_space` are those with :math:`L^\top HL`, where the isometry L is `lift`.
 
     Built by `native_products`.
     """
@@ -46,13 +45,12 @@ class NativeProducts:
         self._network, self._parameters, self._spec = network, parameters, loss
         self._X = X
         self._basis: Float | None = None
+        self._reduced = False
         self.dtype: np.dtype[Any] = X.dtype
         self.size = int(network.size())
         self.samples = len(X)
         self.output_shape = (len(X), *shape)
-        self.compressible = compress
-        self.rank = min(self.samples, X.shape[-1]) if compress else None
-        self._width = int(parameters[0].shape[0]) if compress else 0
+        self.input_rank = self.samples if compress else None
         self.refresh()
 
     def refresh(self, values: Float | None = None) -> None:
@@ -67,89 +65,78 @@ class NativeProducts:
             self.loss, gradients = self._spec.linearize(self.outputs)
             self._network.differentiate(np.ascontiguousarray(gradients, self.dtype))
 
-    def gradient(self, compressed: bool = False) -> Float:
+    def gradient(self) -> Float:
         """Return the gradient (P,)."""
-        self._prepare(compressed)
-        return self._network.gradient(compressed)  # type: ignore[no-any-return]
+        return self._network.gradient(self._reduced)  # type: ignore[no-any-return]
 
-    def hessian(self, V: Float, compressed: bool = False) -> Float:
+    def hessian(self, V: Float) -> Float:
         """Return V H for rows V (K, P)."""
-        if compressed:
-            self._prepare(compressed)
         if self._spec.hessian is None:
-            return self._network.hessian(V, compressed)  # type: ignore[no-any-return]
-        U = self._spec.hessian(self._network.jacobian(V, compressed))
+            return self._network.hessian(V, self._reduced)  # type: ignore[no-any-return]
+        U = self._spec.hessian(self.jacobian(V))
         return self._network.custom_hessian(  # type: ignore[no-any-return]
-            V, np.ascontiguousarray(U, self.dtype), compressed
+            V, np.ascontiguousarray(U, self.dtype), self._reduced
         )
 
-    def ggn(self, V: Float, compressed: bool = False) -> Float:
+    def ggn(self, V: Float) -> Float:
         """Return V G for rows V (K, P), with the generalised Gauss-Newton matrix G."""
-        if compressed:
-            self._prepare(compressed)
         if self._spec.hessian is None:
-            return self._network.ggn(V, compressed)  # type: ignore[no-any-return]
-        U = self._spec.hessian(self._network.jacobian(V, compressed))
-        return self._network.jacobian_transpose(  # type: ignore[no-any-return]
-            np.ascontiguousarray(U, self.dtype), compressed
-        )
+            return self._network.ggn(V, self._reduced)  # type: ignore[no-any-return]
+        return self.jacobian_transpose(np.ascontiguousarray(self._spec.hessian(self.jacobian(V)), self.dtype))
 
-    def jacobian(self, V: Float, compressed: bool = False) -> Float:
+    def jacobian(self, V: Float) -> Float:
         """Return J v for rows V (K, P), as (K, n, C)."""
-        self._prepare(compressed)
-        return self._network.jacobian(V, compressed)  # type: ignore[no-any-return]
+        return self._network.jacobian(V, self._reduced)  # type: ignore[no-any-return]
 
-    def jacobian_transpose(self, U: Float, compressed: bool = False) -> Float:
+    def jacobian_transpose(self, U: Float) -> Float:
         """Return the transpose of J times each of U (K, n, C), as (K, P)."""
-        self._prepare(compressed)
-        return self._network.jacobian_transpose(U, compressed)  # type: ignore[no-any-return]
+        return self._network.jacobian_transpose(U, self._reduced)  # type: ignore[no-any-return]
 
     # ---- the row space of the inputs ---------------------------------------------------------------------------------
 
-    @property
-    def compressed_size(self) -> int:
-        """Entries of a parameter vector in the row space of the inputs; `size` where there is nothing to gain."""
-        if not self.compressible:
-            return self.size
-        assert self.rank is not None
-        return int(self.size - self._width * (self._X.shape[-1] - self.rank))
-
-    def compress(self, V: Float) -> Float:
-        """Return the coordinates (K, `compressed_size`) of rows V (K, P); what is outside the row space is left out."""
-        return self._change_basis(V, self.compressed_size, self._prepare(True))
-
-    def expand(self, V: Float) -> Float:
-        """Return the parameter vectors (K, P) of coordinates V (K, `compressed_size`)."""
-        return self._change_basis(V, self.size, self._prepare(True).T)
-
-    def _change_basis(self, V: Float, size: int, basis: Float) -> Float:
-        h, (before, after) = self._width, basis.shape
-        if V.ndim != 2 or V.shape[1] - h * before != size - h * after:
-            raise ValueError(f"`V` has shape {V.shape}; expected (K, {size + h * (before - after)})")
-        out = np.empty((len(V), size), self.dtype)
-        head = V[:, : h * before].reshape(len(V), h, before)
-        np.matmul(head, basis, out=out[:, : h * after].reshape(len(V), h, after))
-        out[:, h * after :] = V[:, h * before :]
-        return out
-
-    def _prepare(self, compressed: bool) -> NDArray[Any]:
-        """Return the basis (d, r) of the row space, from a QR decomposition on first use."""
-        if not compressed:
-            return np.empty((0, 0))
-        if not self.compressible:
+    def row_space(self) -> NativeProducts:
+        """Return the products on coordinates in the row space, as they are now; where there is an `input_rank`."""
+        if self.input_rank is None:
             raise ValueError(
-                "`compressed` is asked for, but the inputs are not compressed: they are at least as many as their "
-                "dimension, or the first layer is not a trainable Linear, or `compress` is False"
+                "the inputs are not compressed: they are at least as many as their dimension, or the first layer is "
+                "not a trainable Linear, or `compress` says no"
             )
         if self._basis is None:
-            # X^T = Q R: in Q the samples have the coordinates R^T.
-            Q, R = scipy.linalg.qr(self._X.T.astype(np.float64), mode="economic", check_finite=False)
-            self._network.reduce(np.ascontiguousarray(R.T, self.dtype))
-            self._basis = np.ascontiguousarray(Q, self.dtype)
-        return self._basis
+            # X^T = Q R: in Q the samples have the coordinates R^T. Householder's Q is orthonormal whatever the rank.
+            Q, R = torch.linalg.qr(torch.from_numpy(self._X).double().T)
+            self._network.reduce(np.ascontiguousarray(R.T.numpy(), self.dtype))
+            self._basis = np.ascontiguousarray(Q.numpy(), self.dtype)
+        view = copy.copy(self)
+        view._reduced, view.input_rank = True, None
+        view.size = self.size - self._width * (len(self._basis) - self.samples)
+        return view
+
+    def lift(self, V: Float) -> Float:
+        """Return the parameter vectors (K, P) of coordinates V (K, R)."""
+        assert self._basis is not None
+        return self._change_basis(V, self._basis.T)
+
+    def restrict(self, V: Float) -> Float:
+        """Return the coordinates (K, R) of rows V (K, P); what is outside the row space is left out."""
+        assert self._basis is not None
+        return self._change_basis(V, self._basis)
+
+    @property
+    def _width(self) -> int:
+        """Outputs of the first layer, whose weights start the vector."""
+        return int(self._parameters[0].shape[0])
+
+    def _change_basis(self, V: Float, basis: Float) -> Float:
+        h, (old, new) = self._width, basis.shape
+        before, after = h * old, h * new
+        out = np.empty((len(V), V.shape[1] - before + after), self.dtype)
+        head = out[:, :after].reshape(len(V), h, new)
+        np.matmul(V[:, :before].reshape(len(V), h, old), basis, out=head)
+        out[:, after:] = V[:, before:]
+        return out
 
     def __repr__(self) -> str:
-        inputs = f", inputs compressed to {self.rank} of {self._X.shape[-1]}" if self.compressible else ""
+        inputs = f", inputs compressed to {self.input_rank} of {self._X.shape[-1]}" if self.input_rank else ""
         return f"NativeProducts({self.size} parameters, {self.samples} samples, {self.dtype}{inputs})"
 
 
@@ -179,7 +166,8 @@ def native_products(
         Names of the parameters that span the space, in the order of ``model.named_parameters()``; all that require a
         gradient if None.
     compress : {"auto", True, False}
-        Whether solvers are offered the row space of the inputs, where the samples are fewer than the inputs.
+        Whether solvers are offered the row space of the inputs, where the samples are fewer than the inputs; by default
+        where that saves more than the QR decomposition costs.
 
     Returns
     -------
@@ -240,6 +228,8 @@ def _build(
     trainable = itertools.dropwhile(lambda module: type(module) in (nn.Flatten, nn.Identity), (m for _, m in layers))
     reducible = compress is not False and type(next(trainable)) is nn.Linear and places[owned[0]] == 0
     reducible = reducible and len(X) < channels
+    if compress == "auto":  # a QR decomposition costs as much as n over the first layer's outputs products, and more
+        reducible = reducible and 2 * len(X) <= channels and len(X) <= 8 * len(named[owned[0]])
     return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), spec, builder.shape, reducible)
 
 

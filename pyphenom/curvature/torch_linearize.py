@@ -17,8 +17,9 @@ from pyphenom.curvature._torch_autograd import AutogradProducts
 from pyphenom.curvature._torch_backend import Products, native
 from pyphenom.curvature._torch_data import Batches
 from pyphenom.curvature._torch_loss import NO_LIKELIHOOD, Loss, as_loss
+from pyphenom.curvature._torch_native import NativeProducts
 from pyphenom.curvature._torch_parameters import select, slices
-from pyphenom.curvature.operator import Operator, RectangularOperator
+from pyphenom.curvature.operator import Operator, RectangularOperator, Reduced
 
 BACKENDS, SIDES = ("auto", "native", "autograd"), ("auto", "parameters", "samples")
 
@@ -66,7 +67,8 @@ def linearize(
     backend : {"auto", "native", "autograd"}, optional
         Native kernels where the model and the loss have them, torch's autograd otherwise; or one of the two.
     compress : {"auto", True, False}, optional
-        Whether native kernels work in the row space of the inputs, which changes no product.
+        Whether solvers work in the row space of the inputs, where these are more than the samples of one batch and the
+        native kernels cover the model. No result changes: what is left out is exactly zero. By default where it pays.
     group : torch.distributed process group, optional
         Each process holds its share of the samples; every product is summed over the processes by one all-reduce, so
         all of them must ask for the same products in the same order.
@@ -296,8 +298,30 @@ class Linearization:
 
         return RectangularOperator((self._rows(), self.size), self.dtype, product, adjoint)
 
+    @property
+    def input_rank(self) -> int | None:
+        """Dimension of the row space in which solvers see the inputs; None where they see all of each input."""
+        products = self._compressed()
+        return None if products is None else products.input_rank
+
+    def _compressed(self) -> NativeProducts | None:
+        if self._kept is None or self._group is not None:  # several batches or processes have no row space in common
+            return None
+        products = self._kept[0]
+        return products if isinstance(products, NativeProducts) and products.input_rank is not None else None
+
     def _operator(self, parts: Callable[[Float], Part], mean: bool = True) -> Operator:
-        return Operator(self.size, self.dtype, lambda V: self._total(parts(V), mean))
+        def reduced() -> Reduced | None:
+            products = self._compressed()
+            if products is None:
+                return None
+            small = Operator(products.row_space().size, self.dtype, lambda V: self._total(inside(parts(V)), mean))
+            return Reduced(small, products.lift, products.restrict)
+
+        def inside(part: Part) -> Part:
+            return lambda products, y: part(products.row_space(), y)  # type: ignore[attr-defined]
+
+        return Operator(self.size, self.dtype, lambda V: self._total(parts(V), mean), reduced)
 
     def _total(self, part: Part, mean: bool = True) -> Float:
         """Sum over all samples of all processes, divided by their number where the loss is a mean."""
@@ -374,7 +398,9 @@ class Linearization:
 
     def __repr__(self) -> str:
         data = f"{self._samples} samples" if self._samples else "samples not yet counted"
-        return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend})"
+        inputs = "" if self.input_rank is None else f", inputs compressed to {self.input_rank}"
+        what = f"{self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend}{inputs}"
+        return f"Linearization({what})"
 
 
 def _plain(model: nn.Module) -> nn.Module:
