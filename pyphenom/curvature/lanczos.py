@@ -133,8 +133,8 @@ def eigsh(
         Products with single vectors; 1000 + 100 k unless given.
     seed : int
         Of the random vectors. The same seed and number of threads give the same result to the bit.
-    progress : callable (products, max_products), optional
-        Called after every product. Ctrl-C stops after the product under way.
+    progress : callable (products, total), optional
+        Called after every product, with 0 for the total, which is not known. Ctrl-C stops after the product under way.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def eigsh(
         out[...] = product(V)
         done += len(V)
         if progress is not None:
-            progress(done, most)
+            progress(done, 0)
 
     accepted = MISS_PROBABILITY if copies else 1.0
     found = _core.lanczos(basis, len(start), multiply, wanted, which, tol, block, most, accepted, seed, threads())

@@ -107,7 +107,7 @@ def spectrum(
     """
     probes, steps = as_integer("probes", probes, 2), as_integer("steps", steps, 1)  # before the eigenvalues, not after
     show = progress or (lambda what, done, total: None)
-    top = eigsh(operator, k, "LA", TOLERANCE, seed=seed, progress=lambda done, most: show("eigenvalues", done, 0))
+    top = eigsh(operator, k, "LA", TOLERANCE, seed=seed, progress=lambda done, total: show("eigenvalues", done, total))
     show("eigenvalues", top.matvecs, top.matvecs)
     away: int | Eigenpairs = top if top.status.converged else 0
     found = spectral_density(

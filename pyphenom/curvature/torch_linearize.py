@@ -50,9 +50,9 @@ def linearize(
         As it stands: batch norm in train or eval mode, residual, attention, recurrent. Nothing of it is changed. In
         train mode batch norm takes its statistics from each batch, so that a cut of the data changes the loss.
     loss : str, torch.nn.Module or callable
-        ``"mean_squared"``, ``"half_squared"`` (half the squared distance, mean over samples), ``"cross_entropy"``;
-        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss`` or their functions; or any
-        ``loss(outputs, targets) -> scalar`` that is a mean over the samples.
+        ``"mean_squared"``, ``"half_squared"`` (half the squared distance, mean over samples), ``"cross_entropy"``,
+        ``"binary_cross_entropy"`` (of logits); ``MSELoss()``, ``CrossEntropyLoss()``, ``BCEWithLogitsLoss()`` or their
+        functions; or any ``loss(outputs, targets) -> scalar`` that is a mean over the samples.
     X, y : tensor or array (n, ...)
         Inputs and targets. Or X alone: an iterable of batches (X, y) that can be read again, such as a DataLoader
         over a fixed set of samples; it is read once for every block product, so the data may be larger than memory.
