@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from pyphenom import _core
 from pyphenom._arrays import Float
-from pyphenom.curvature._loss_spec import LossSpec
 from pyphenom.curvature._torch_layers import Builder, UnknownLayerError, flat, sample_shape
+from pyphenom.curvature._torch_loss import Loss, as_loss
 from pyphenom.random_features.features import threads
 
 _WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
@@ -38,11 +38,12 @@ class NativeProducts:
         network: Any,
         X: Float,
         parameters: list[Tensor],
-        loss: LossSpec,
+        loss: Loss,
+        y: Tensor,
         shape: tuple[int, ...],
         compress: bool,
     ) -> None:
-        self._network, self._parameters, self._spec = network, parameters, loss
+        self._network, self._parameters, self._loss, self._y = network, parameters, loss, y
         self._X = X
         self._basis: Float | None = None
         self._reduced = False
@@ -61,9 +62,10 @@ class NativeProducts:
         self._network.linearize(np.ascontiguousarray(values, self.dtype))
         self.outputs: Float = self._network.outputs()
         self.loss: float = self._network.loss_value
-        if self._spec.linearize is not None:
-            self.loss, gradients = self._spec.linearize(self.outputs)
-            self._network.differentiate(np.ascontiguousarray(gradients, self.dtype))
+        if self._loss.kind == "user":
+            f = self._shaped(self.outputs)
+            self.loss = self._loss.total(f, self._y)
+            self._network.differentiate(self._flat(self._loss.gradient(f, self._y), self.samples))
 
     def gradient(self) -> Float:
         """Return the gradient (P,)."""
@@ -71,18 +73,26 @@ class NativeProducts:
 
     def hessian(self, V: Float) -> Float:
         """Return V H for rows V (K, P)."""
-        if self._spec.hessian is None:
+        if self._loss.kind != "user":
             return self._network.hessian(V, self._reduced)  # type: ignore[no-any-return]
-        U = self._spec.hessian(self.jacobian(V))
-        return self._network.custom_hessian(  # type: ignore[no-any-return]
-            V, np.ascontiguousarray(U, self.dtype), self._reduced
-        )
+        return self._network.custom_hessian(V, self._through_loss(V), self._reduced)  # type: ignore[no-any-return]
 
     def ggn(self, V: Float) -> Float:
         """Return V G for rows V (K, P), with the generalised Gauss-Newton matrix G."""
-        if self._spec.hessian is None:
+        if self._loss.kind != "user":
             return self._network.ggn(V, self._reduced)  # type: ignore[no-any-return]
-        return self.jacobian_transpose(np.ascontiguousarray(self._spec.hessian(self.jacobian(V)), self.dtype))
+        return self.jacobian_transpose(self._through_loss(V))
+
+    def _through_loss(self, V: Float) -> Float:
+        """Return the product (K, n, C) of the Hessian of a user's loss with J v."""
+        block = self._shaped(self.jacobian(V), len(V))
+        return self._flat(self._loss.hessian(self._shaped(self.outputs), self._y, block), len(V), self.samples)
+
+    def _shaped(self, values: Float, *block: int) -> Tensor:
+        return torch.from_numpy(values).reshape(*block, *self.output_shape)
+
+    def _flat(self, values: Tensor, *sizes: int) -> Float:
+        return np.ascontiguousarray(values.reshape(*sizes, -1).numpy(), self.dtype)
 
     def jacobian(self, V: Float) -> Float:
         """Return J v for rows V (K, P), as (K, n, C)."""
@@ -142,9 +152,9 @@ class NativeProducts:
 
 def native_products(
     model: nn.Module,
-    loss: LossSpec | nn.Module,
+    loss: Any,
     X: Tensor,
-    y: Tensor | None = None,
+    y: Tensor,
     dtype: Any = None,
     parameters: Iterable[str] | None = None,
     compress: bool | str = "auto",
@@ -156,10 +166,10 @@ def native_products(
     model : torch.nn.Module
         Covered: Sequential, nested or not, of Linear, convolutions, average and maximum pooling, Flatten, ReLU,
         LeakyReLU, Tanh, Sigmoid, GELU, SiLU, Softplus, Identity, and Dropout in evaluation mode.
-    loss : LossSpec or torch.nn.Module
-        MSELoss, CrossEntropyLoss, or BCEWithLogitsLoss without weights; a LossSpec with targets needs no `y`.
+    loss : Loss, or what `as_loss` takes
+        That of a user is differentiated by torch.
     X : Tensor (n, ...)
-    y : Tensor, optional
+    y : Tensor (n, ...)
     dtype : torch or numpy dtype, optional
         Of the computation, float32 or float64; that of the parameters if None.
     parameters : iterable of str, optional
@@ -179,17 +189,23 @@ def native_products(
         If the targets do not fit the outputs.
     """
     kind = _numpy_dtype(model, dtype)
-    spec = loss if isinstance(loss, LossSpec) else _loss_of(loss, y)
-    if kind is None or spec is None or type(model) is not nn.Sequential or not isinstance(X, Tensor):
+    kinds = {value.dtype for value in model.parameters()}
+    if kind is None or type(model) is not nn.Sequential or not kinds <= {torch.float32, torch.float64}:
         return None
     try:
-        return _build(model, spec, X, kind, parameters, compress)
+        return _build(model, as_loss(loss), X, y, kind, parameters, compress)
     except UnknownLayerError:
         return None
 
 
 def _build(
-    model: nn.Module, spec: LossSpec, X: Tensor, kind: Any, parameters: Iterable[str] | None, compress: bool | str
+    model: nn.Module,
+    loss: Loss,
+    X: Tensor,
+    y: Tensor,
+    kind: Any,
+    parameters: Iterable[str] | None,
+    compress: bool | str,
 ) -> NativeProducts | None:
     layers, named = list(flat(model)), dict(model.named_parameters())
     owned = [f"{name}.{inner}" for name, module in layers for inner, _ in module.named_parameters()]
@@ -216,13 +232,12 @@ def _build(
     builder = Builder(network, shape, values, places)
     for name, module in layers:
         builder.add(name, module)
-    if len(builder.shape) > 1:
-        if spec.kind == "cross_entropy":  # classes stand along the channels, positions are further samples
-            return None
-        network.flatten()
-    if spec.kind == "cross_entropy" and len(builder.shape) != 1:
+    if loss.kind == "cross_entropy" and len(builder.shape) != 1:  # positions would be further samples
         return None
-    network.loss(*spec.kernel_arguments(len(X), math.prod(builder.shape), kind))
+    if len(builder.shape) > 1:
+        network.flatten()
+    y = loss.prepared(torch.empty(len(X), *builder.shape, dtype=torch.float64), y)
+    network.loss(*_kernel_arguments(loss, y, (len(X), *builder.shape), kind))
 
     # The weights of the first Linear start the vector, and what stands before them only names the input.
     trainable = itertools.dropwhile(lambda module: type(module) in (nn.Flatten, nn.Identity), (m for _, m in layers))
@@ -230,7 +245,7 @@ def _build(
     reducible = reducible and len(X) < channels
     if compress == "auto":  # a QR decomposition costs as much as n over the first layer's outputs products, and more
         reducible = reducible and 2 * len(X) <= channels and len(X) <= 8 * len(named[owned[0]])
-    return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), spec, builder.shape, reducible)
+    return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), loss, y, builder.shape, reducible)
 
 
 def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
@@ -243,17 +258,14 @@ def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
     return np.dtype(dtype).type if np.dtype(dtype) in (np.float32, np.float64) else None
 
 
-def _loss_of(loss: Callable[..., Any], y: Tensor | None) -> LossSpec | None:
-    reduction = getattr(loss, "reduction", None)
-    if reduction not in ("mean", "sum") or not isinstance(y, Tensor) or y.device.type != "cpu":
-        return None
-    targets = y.detach().numpy()
-    if type(loss) is nn.MSELoss:
-        return LossSpec("mean_squared", targets, reduction=reduction)
-    if type(loss) is nn.CrossEntropyLoss and loss.weight is None:
-        if not y.is_floating_point() and bool((y < 0).any()):  # samples that are to be ignored
-            return None
-        return LossSpec("cross_entropy", targets, float(loss.label_smoothing), reduction)
-    if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.pos_weight is None:
-        return LossSpec("binary_cross_entropy", targets, reduction=reduction)
-    return None
+def _kernel_arguments(loss: Loss, y: Tensor, shape: tuple[int, ...], kind: Any) -> tuple[str, float, Float]:
+    """Return the kernel's name of the loss, its weight, and the targets (n, C)."""
+    n, outputs = shape[0], math.prod(shape[1:])
+    if loss.kind == "user":
+        return "custom", 1.0, np.zeros((n, outputs), kind)
+    if loss.kind == "cross_entropy":
+        t = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs).double()
+        y = (1.0 - loss.label_smoothing) * t + loss.label_smoothing / outputs
+    # The kernel's squared loss is half the squared distance.
+    weight = (2.0 if loss.kind == "squared" else 1.0) * loss.weight(shape)
+    return loss.kind, weight, np.ascontiguousarray(y.reshape(n, outputs).numpy(), kind)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from pyphenom._arrays import Float, Progress, as_integer, one_of
 from pyphenom.curvature._torch_autograd import AutogradProducts
-from pyphenom.curvature._torch_backend import Products, native
+from pyphenom.curvature._torch_backend import Products
 from pyphenom.curvature._torch_data import Batches
 from pyphenom.curvature._torch_loss import NO_LIKELIHOOD, Loss, as_loss
-from pyphenom.curvature._torch_native import NativeProducts
+from pyphenom.curvature._torch_native import NativeProducts, native_products
 from pyphenom.curvature._torch_parameters import select, slices
 from pyphenom.curvature.operator import Operator, RectangularOperator, Reduced
 
@@ -368,7 +368,7 @@ class Linearization:
     def _products(self, X: Tensor, y: Tensor) -> Products:
         made: Products | None = None
         if self._asked != "autograd":
-            made = native(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
+            made = native_products(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
             if made is None and self._asked == "native":
                 raise ValueError(
                     "`backend` is 'native', which has no kernel for this model, loss or selection of parameters. Use "

@@ -9,10 +9,10 @@ from curvature import (
     EXACT,
     PRODUCTS,
     SIX,
-    Cubic,
     close,
     compare,
     cross_entropy,
+    cubic,
     dense,
     dense_net,
     directions,
@@ -21,7 +21,7 @@ from curvature import (
 )
 from torch import nn
 
-from pyphenom.curvature._loss_spec import LossSpec
+from pyphenom.curvature._torch_loss import as_loss
 from pyphenom.curvature._torch_native import native_products
 
 
@@ -149,8 +149,7 @@ def test_compression_changes_no_product(flattened):
 def test_compression_with_repeated_samples_and_a_custom_loss():
     model, X = seeded(lambda: nn.Sequential(nn.Linear(18, 4), nn.Tanh(), nn.Linear(4, 3)), 6, 18)
     X[3] = X[1]
-    mine = Cubic()
-    products = native_products(model, LossSpec("custom", linearize=mine.linearize, hessian=mine.hessian), X)
+    products = native_products(model, as_loss(lambda f, y: cubic(f), "sum"), X, SIX)
     V, reduced = directions(products), products.row_space()
     close(products.lift(reduced.hessian(products.restrict(V))), products.hessian(V))
     close(products.lift(reduced.ggn(products.restrict(V))), products.ggn(V))
