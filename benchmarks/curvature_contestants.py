@@ -141,6 +141,21 @@ class Retained:
         return flat(self.product(self.split(np.ascontiguousarray(v).reshape(-1))))
 
 
+def dense_sharpness(problem):
+    """Return the largest eigenvalue of the dense Hessian in float64 at the model's parameters: the slow obvious way."""
+    model = copy.deepcopy(problem.model).double()
+    X, y = problem.X.double(), problem.y.double()
+    names, values = zip(*((name, value.detach()) for name, value in model.named_parameters()), strict=True)
+
+    def loss(theta):
+        pieces = torch.split(theta, [value.numel() for value in values])
+        state = {name: piece.reshape(v.shape) for name, piece, v in zip(names, pieces, values, strict=True)}
+        return 0.5 * problem.loss(torch.func.functional_call(model, state, (X,)), y)
+
+    theta = torch.cat([value.reshape(-1) for value in values])
+    return float(np.linalg.eigvalsh(torch.func.hessian(loss)(theta).numpy())[-1])
+
+
 def flat(result):
     """Return any contestant's product of one vector as a numpy vector."""
     if isinstance(result, tuple | list):

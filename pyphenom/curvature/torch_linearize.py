@@ -18,7 +18,7 @@ from pyphenom.curvature._torch_backend import Products
 from pyphenom.curvature._torch_data import Batches
 from pyphenom.curvature._torch_loss import NO_LIKELIHOOD, Loss, as_loss
 from pyphenom.curvature._torch_native import NativeProducts, native_products
-from pyphenom.curvature._torch_parameters import select, slices
+from pyphenom.curvature._torch_parameters import plain, precision, select, slices
 from pyphenom.curvature.operator import Operator, RectangularOperator, Reduced
 
 BACKENDS, SIDES = ("auto", "native", "autograd"), ("auto", "parameters", "samples")
@@ -137,11 +137,11 @@ class Linearization:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"`model` is a {type(model).__name__}; expected a torch.nn.Module")
-        self._model, self._group, self._progress = _plain(model), group, progress
+        self._model, self._group, self._progress = plain(model), group, progress
         self._asked, self._compress = one_of("backend", backend, BACKENDS), compress
         self._parameters = select(self._model, parameters)
         first = next(iter(self._parameters.values()))
-        self._dtype = _precision(first.dtype if dtype is None else dtype)
+        self._dtype = precision(first.dtype if dtype is None else dtype)
         self._loss = loss.at(first.device, self._dtype)
         self._batches = Batches(X, y, batch_size, first.device, self._dtype)
         self._samples = self._outputs = 0  # of this process; known after the first pass
@@ -300,26 +300,24 @@ class Linearization:
 
     @property
     def input_rank(self) -> int | None:
-        """Dimension of the row space in which solvers see the inputs; None where they see all of each input."""
+        """Dimension of the row space in which solvers see the inputs; None without one, or with several batches."""
         products = self._compressed()
         return None if products is None else products.input_rank
 
     def _compressed(self) -> NativeProducts | None:
-        if self._kept is None or self._group is not None:  # several batches or processes have no row space in common
-            return None
-        products = self._kept[0]
-        return products if isinstance(products, NativeProducts) and products.input_rank is not None else None
+        only = self._kept[0] if self._kept is not None and self._group is None else None
+        return only if isinstance(only, NativeProducts) and only.input_rank is not None else None
 
     def _operator(self, parts: Callable[[Float], Part], mean: bool = True) -> Operator:
         def reduced() -> Reduced | None:
             products = self._compressed()
             if products is None:
                 return None
-            small = Operator(products.row_space().size, self.dtype, lambda V: self._total(inside(parts(V)), mean))
-            return Reduced(small, products.lift, products.restrict)
 
-        def inside(part: Part) -> Part:
-            return lambda products, y: part(products.row_space(), y)  # type: ignore[attr-defined]
+            def product(V: Float) -> Float:
+                return self._total(lambda p, y: parts(V)(p.row_space(), y), mean)  # type: ignore[attr-defined]
+
+            return Reduced(Operator(products.row_space().size, self.dtype, product), products.lift, products.restrict)
 
         return Operator(self.size, self.dtype, lambda V: self._total(parts(V), mean), reduced)
 
@@ -398,21 +396,5 @@ class Linearization:
 
     def __repr__(self) -> str:
         data = f"{self._samples} samples" if self._samples else "samples not yet counted"
-        inputs = "" if self.input_rank is None else f", inputs compressed to {self.input_rank}"
-        what = f"{self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend}{inputs}"
-        return f"Linearization({what})"
-
-
-def _plain(model: nn.Module) -> nn.Module:
-    """Return what a compiled or a distributed model wraps: the one has no second derivatives, the other reduces."""
-    model = getattr(model, "_orig_mod", model)
-    wrappers: Any = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-    return model.module if isinstance(model, wrappers) else model
-
-
-def _precision(dtype: Any) -> torch.dtype:
-    kinds = {"float32": torch.float32, "float64": torch.float64}
-    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
-    if name not in kinds:
-        raise TypeError(f"`dtype` is {name}; expected float32 or float64. Pass dtype=torch.float32 to compute in it")
-    return kinds[name]
+        how = self.backend + ("" if self.input_rank is None else f", inputs compressed to {self.input_rank}")
+        return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {how})"
