@@ -152,7 +152,8 @@ def eigsh(
     Full two-pass reorthogonalisation, Rayleigh-Ritz after every few products, thick restart with the best half of the
     Ritz vectors. After convergence, Lanczos goes on from a random vector in the complement of the basis until a copy
     shows itself, or until the orthogonal polynomials of that sequence bound the probability of a hidden one by 1e-3.
-    The bound is attained by some spectrum, so that no fewer products can tell.
+    That takes as many products as amplify a random vector in the direction of a copy by 1e3 sqrt(P); since the bound is
+    attained by some spectrum, fewer cannot tell.
 
     An operator with a `Reduced` form, such as the Hessian of a network with more inputs than samples, is solved in that
     form, and its zeros are counted in.
