@@ -110,6 +110,24 @@ void test_certificate() {
     check(certificate.failure() == 0.0, "a sequence that ends hides nothing");
 }
 
+// alpha = 2, beta = -1: the eigenvalues of the n-th matrix are 2 - 2 cos(i pi / (n + 1)).
+void test_count() {
+    CountAbove above(3.0, 1.0), below(-0.5, -1.0);
+    bool right = true;
+    for (int n = 1; n <= 40; ++n) {
+        above.append(2.0, -1.0);
+        below.append(2.0, -1.0);
+        Index larger = 0, smaller = 0;
+        for (int i = 1; i <= n; ++i) {
+            const double value = 2 - 2 * std::cos(i * 3.14159265358979323846 / (n + 1));
+            larger += value > 3.0 + 1e-12;
+            smaller += value < 0.5;
+        }
+        right = right && above.count() == larger && below.count() == smaller;
+    }
+    check(right, "eigenvalues beyond two bounds, one of which is an eigenvalue at times");
+}
+
 #ifdef PYPHENOM_SYSTEM_BLAS
 // 1, ..., 30 with a second 30: both copies, counted products, any block.
 void test_lanczos() {
@@ -161,6 +179,7 @@ int main() {
     test_features();
     test_orthogonalise();
     test_certificate();
+    test_count();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();
     test_path();
