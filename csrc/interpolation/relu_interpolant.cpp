@@ -127,7 +127,8 @@ PYPHENOM_CLONES void count_below(const double* knots, Index n, const double* q, 
     std::int64_t base[together] = {};
     for (Index length = n; length > 1;) {
         const Index half = length / 2;
-        for (Index i = 0; i < together; ++i) base[i] += half & -static_cast<std::int64_t>(knots[base[i] + half - 1] < q[i]);
+        for (Index i = 0; i < together; ++i)
+            base[i] += half & -static_cast<std::int64_t>(knots[base[i] + half - 1] < q[i]);
         length -= half;
     }
     for (Index i = 0; i < together; ++i) count[i] = base[i] + (knots[base[i]] < q[i]);
@@ -186,13 +187,17 @@ void interpolate(const double* z, Matrix<const double> Y, double first_knot, dou
     knots[0] = first_knot;
     for (Index t = 0; t < targets; ++t) slopes(t, 0) = Y(t, 0) / (z[0] - first_knot);
     for (Index j = 1; j < n; ++j) {
-        require(z[j - 1] < z[j], "z", "not ascending at " + std::to_string(j), "strictly ascending numbers");
+        if (!(z[j - 1] < z[j]))
+            require(false, "z", "not ascending at " + std::to_string(j), "strictly ascending numbers");
         double knot = z[j - 1] + position * (z[j] - z[j - 1]);
         if (!(knot < z[j])) knot = z[j - 1];  // neighbours a rounding apart
         knots[j] = knot;
         const double before = knot - z[j - 1], behind = z[j] - knot;
-        for (Index t = 0; t < targets; ++t)
-            slopes(t, j) = ((Y(t, j) - Y(t, j - 1)) - slopes(t, j - 1) * before) / behind;
+        for (Index t = 0; t < targets; ++t) {
+            double rise = Y(t, j) - Y(t, j - 1);
+            if (before > 0) rise -= slopes(t, j - 1) * before;  // with knots at the data no division waits for another
+            slopes(t, j) = rise / behind;
+        }
     }
 }
 

@@ -78,8 +78,8 @@ def minimum_norm_linear(X: Any, y: Any, tol: float = 1e-8) -> MinimumNorm:
     X : array or CPU tensor (n, d)
     y : array (n,) or (n, T)
     tol : float
-        f counts as an interpolant where no residual exceeds tol times the largest \|y\|. It takes d >= n, or labels linear
-        in X.
+        f counts as an interpolant where no residual exceeds tol times the largest \|y\|. It takes d >= n, or labels
+        linear in X.
 
     Returns
     -------
