@@ -50,7 +50,12 @@ def project(name: str, X: Float, center: Float, directions: Float, progress: Pro
 
 
 def middle(X: Float) -> Float:
-    """Return the median of some hundred rows: taken off, it leaves a common offset no part in the rounding errors."""
+    """Return the median of some hundred rows: taken off, it leaves a common offset no part in the rounding errors.
+
+    In one dimension zero, for the numbers themselves are their projections, and subtraction could make some equal.
+    """
+    if X.shape[1] == 1:
+        return np.zeros(1)
     return np.asarray(np.median(X[:: max(1, len(X) // 101)][:101].astype(np.float64), axis=0))
 
 

@@ -172,8 +172,13 @@ def _through(
     merged: int,
 ) -> ReLUInterpolant:
     """Return the interpolant of the targets at strictly ascending projections z."""
-    width = z[-1] - z[0] if len(z) > 1 else 1.0
-    knots, slopes = _core.relu_interpolate(z, targets, min(z[0] - width, np.nextafter(z[0], -np.inf)), position)
+    low, high = float(z[0]), float(z[-1])
+    width = high - low if len(z) > 1 else 1.0
+    if not np.isfinite(low - width):
+        raise ValueError(
+            f"`X` has projections from {low:.3g} to {high:.3g}, whose range overflows. Divide X by its largest entry"
+        )
+    knots, slopes = _core.relu_interpolate(z, targets, min(low - width, np.nextafter(low, -np.inf)), position)
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(slopes.sum())
     if suspicious and not np.isfinite(slopes).all():
