@@ -5,8 +5,8 @@ import pytest
 import scipy.spatial.distance
 import torch
 
-from pyphenom.interpolation import minimum_norm_kernel, minimum_norm_linear, relu_interpolant
 from pyphenom.interpolation import minimum_norm as module
+from pyphenom.interpolation import minimum_norm_kernel, minimum_norm_linear, relu_interpolant
 
 KERNELS = {
     "gaussian": lambda A, B, h: np.exp(-(scipy.spatial.distance.cdist(A, B) ** 2) / (2 * h**2)),
@@ -42,7 +42,7 @@ def test_a_linear_model_cannot_memorise_more_labels_than_weights():
 
 
 def test_linear_with_dependent_columns():
-    X, y, test = data(10, 30)
+    X, y, _ = data(10, 30)
     X = np.hstack([X[:, :6], X[:, :6], np.zeros((10, 3))])
     f = minimum_norm_linear(X, y)
     np.testing.assert_allclose(f(np.eye(15)), np.linalg.pinv(X) @ y, atol=1e-9)

@@ -1,12 +1,13 @@
 """The 2n + d construction as the theorem reads: a triangular system, solved and summed in rational numbers."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 
 def biases(z, position):
     """Return b_1 = z_1 - (z_n - z_1), or z_1 - 1 for one point, and the interleaved others; z ascending fractions."""
     width = z[-1] - z[0] if len(z) > 1 else Fraction(1)
-    return [z[0] - width] + [low + position * (high - low) for low, high in zip(z, z[1:], strict=False)]
+    return [z[0] - width] + [low + position * (high - low) for low, high in pairwise(z)]
 
 
 def output_weights(z, y, b):
