@@ -223,6 +223,12 @@ def test_heavy_tails_and_every_binade_are_sorted():
     np.testing.assert_array_equal(f.projections, np.sort(X[:, 0]))
 
 
+def test_zeros_of_either_sign_are_equal():
+    order, gaps = ph._core.sort_projections(np.array([[1.0, 0.0, -0.0, 0.0, -1.0]]), 1)
+    assert order.tolist() == [[4, 1, 2, 3, 0]]
+    assert gaps.tolist() == [0.5]
+
+
 # ---- hard data
 
 

@@ -114,6 +114,17 @@ def test_the_literal_sum_is_the_network_up_to_rounding(position, dtype):
     np.testing.assert_allclose(f.weighted_sum(X), naive, rtol=0, atol=1e-3 * bound.max() + 1e-12 * np.abs(v).sum())
 
 
+def test_knots_at_the_data_sum_best():
+    # At the midpoints slopes add up as a random walk, and the terms that cancel are larger by orders.
+    errors = {}
+    for position in POSITIONS:
+        f, X, y = network(5000, 20, position=position)
+        errors[position] = np.abs(f.weighted_sum(X[:300]) - y[:300]).max()
+    assert errors[0.0] < 1e-5
+    assert errors[0.5] > 20 * errors[0.0]
+    assert errors[0.25] < errors[0.5] / 5
+
+
 def test_the_literal_sum_goes_by_blocks(monkeypatch):
     from pyphenom.interpolation import network as module
 
