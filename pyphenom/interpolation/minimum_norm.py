@@ -136,7 +136,7 @@ def minimum_norm_kernel(
     y : array (n,) or (n, T)
     kernel : {"gaussian", "laplace"} or callable (A, B) -> matrix
         :math:`e^{-|x-x'|^2/(2h^2)}`, :math:`e^{-|x-x'|/h}`, or any positive semidefinite kernel, such as
-        `pyphenom.theory.neural_tangent` gives.
+        ``lambda A, B: pyphenom.theory.expected_kernels.expected_kernel(A, "relu", B)``.
     bandwidth : float, optional
         h; the median distance of some five hundred of the points unless given.
     tol : float
@@ -221,6 +221,9 @@ def _linear(A: Float, B: Float) -> Float:
 
 def _kernel(kernel: str | Kernel, bandwidth: float | None, x: Float) -> Kernel:
     if callable(kernel):
+        given, expected = np.shape(kernel(x[:1], x[:2])), (1, min(2, len(x)))
+        if given != expected:
+            raise ValueError(f"`kernel` gave shape {given} for 1 and {expected[1]} points; expected {expected}")
         return kernel
     if kernel not in ("gaussian", "laplace"):
         raise ValueError(f"`kernel` is {kernel!r}; expected 'gaussian', 'laplace' or a function of two sets of points")

@@ -138,6 +138,7 @@ def test_the_interface_is_that_of_the_network():
         ({"y": np.ones(3)}, ValueError, "`y` has 3 rows; expected 4"),
         ({"X": np.full((4, 2), np.nan)}, ValueError, "`X` holds nan"),
         ({"kernel": "cubic"}, ValueError, "`kernel` is 'cubic'"),
+        ({"kernel": lambda A, B: A @ A.T}, ValueError, "`kernel` gave shape"),
         ({"bandwidth": 0.0}, ValueError, "`bandwidth` is 0"),
         ({"bandwidth": -1.0}, ValueError, "`bandwidth`"),
         ({"X": np.ones((4, 2))}, ValueError, "`bandwidth` is 0"),
