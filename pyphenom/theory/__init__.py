@@ -11,6 +11,7 @@ from . import (
     scaling_laws,
     sgd_noise,
     sphere,
+    universal_approximation,
 )
 from .risk import Risk
 
@@ -26,4 +27,5 @@ __all__ = [
     "scaling_laws",
     "sgd_noise",
     "sphere",
+    "universal_approximation",
 ]

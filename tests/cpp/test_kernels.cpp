@@ -6,6 +6,7 @@
 
 #include "core/blas.hpp"
 #include "core/philox.hpp"
+#include "interpolation/relu_interpolant.hpp"
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
 #include "lanczos/lanczos.hpp"
@@ -171,6 +172,42 @@ void test_path() {
 
 }  // namespace
 
+void test_interpolation() {
+    const Index n = 40, d = 11, targets = 2;
+    std::vector<double> X(d * n), A(d * 2), center(d, 0.25), Z(n * 2), gaps(2), z(n), Y(targets * n), knots(n);
+    std::vector<double> slopes(targets * n), out(targets * n);
+    std::vector<std::uint32_t> order(n * 2);
+    for (Index i = 0; i < d * n; ++i) X[i] = std::sin(static_cast<double>(i * i));
+    for (Index i = 0; i < d * 2; ++i) A[i] = std::cos(3.0 + static_cast<double>(i));
+    const Matrix<double> z_view(Z.data(), n, 2);
+    project<double>(Matrix<const double>(X.data(), d, n), center.data(), Matrix<const double>(A.data(), d, 2), z_view,
+                    2);
+    sort_projections(z_view, Matrix<std::uint32_t>(order.data(), n, 2), gaps.data(), 2);
+    double error = 0;
+    for (Index i = 0; i < n; ++i) {
+        double sum = 0;
+        for (Index l = 0; l < d; ++l) sum += A[d + l] * (X[l + i * d] - center[l]);
+        error = std::max(error, std::fabs(sum - z_view(i, 1)));
+        z[i] = z_view(order[i], 0);
+        for (Index t = 0; t < targets; ++t) Y[t + i * targets] = std::cos(static_cast<double>(5 * i + t));
+    }
+    check(error < 1e-14, "projections");
+    bool ascending = gaps[0] > 0;
+    for (Index i = 1; i < n; ++i) ascending = ascending && z[i - 1] < z[i];
+    check(ascending, "projections are sorted");
+    const Matrix<double> y_view(Y.data(), targets, n), s_view(slopes.data(), targets, n);
+    interpolate(z.data(), y_view, z[0] - 1, 0.5, knots.data(), s_view);
+    evaluate(z.data(), knots.data(), z.data(), y_view, s_view, Matrix<double>(out.data(), targets, n), 2);
+    check(out == Y, "the interpolant takes its labels to the bit");
+    bool refused = false;
+    try {
+        interpolate(z.data(), y_view, z[0], 0.5, knots.data(), s_view);
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    check(refused, "a first knot at the data is refused");
+}
+
 int main() {
 #ifndef PYPHENOM_SYSTEM_BLAS
     blas_table().dgemm = plain_dgemm;
@@ -180,6 +217,7 @@ int main() {
     test_orthogonalise();
     test_certificate();
     test_count();
+    test_interpolation();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();
     test_path();
