@@ -51,7 +51,6 @@ WIDTHS, DIGITS, QUADRATURE = "widths", "digits", "quadrature"
 CLASSES = (2, 3, 5, 10)
 SEPARATE = {C: f"separate clusters, {C} classes" for C in (3, 5, 10)}
 REGRESSION = {C: f"softmax regression, {C} classes" for C in (3, 5, 10)}
-
 COSINES, ERROR = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9), 0.02
 
 D, WIDTH, A_CLUSTER = 12, 30, 20  # inputs, tanh units, samples of every cluster
@@ -65,8 +64,8 @@ INPUTS = {
 GROUPS = ((2, 2), (2, 4), (3, 3), (3, 6), (5, 5))  # classes and clusters
 SOME_WIDTHS = NARROW, WIDE = 10, 40
 SHOWN = 5  # classes, whose largest eigenvalues are drawn
-STEPS = START, *_, END = 0, 5, 20, 60, 200
-RATE = 0.5
+STEPS, RATE = (0, 5, 20, 60, 200), 0.5
+START, *_, END = STEPS
 DIGITS_WIDTH, DIGITS_RECIPE = 12, Recipe(300, 0.3, momentum=0.5)
 
 AMONG = 30  # drops, by which factors an eigenvalue stands above the next, are read after this many of the largest
@@ -74,9 +73,7 @@ NEAR_ZERO = 0.01  # of the largest eigenvalue
 
 # Of the quadrature, in units of the largest eigenvalue; narrower than the steps resolve would be biased.
 GRID = (-0.02, -0.01, -0.005, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
-QUADRATURE_WIDTH, SMOOTHING, PROBES, LANCZOS_STEPS, SEEDS, PAIRS = 20, 0.02, 10, 60, 20, 10
-TRACE_PRODUCTS = 60
-DRAWS = 100  # of random subspaces
+QUADRATURE_WIDTH, SMOOTHING, PROBES, LANCZOS_STEPS, SEEDS, PAIRS, TRACE_PRODUCTS = 20, 0.02, 10, 60, 20, 10, 60
 
 REPLICATES = {"smoke": 1, "quick": 10, "full": 60}
 
@@ -110,25 +107,19 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     X, y = _gaussians(arm, C, rank // (C - 1) if "rank" in cell.parameters else C, streams)
     model = networks.mlp((D, int(cell.parameters.get("width", WIDTH)), C), "tanh", streams.seed("init"), torch.float64)
     if arm in SEPARATE.values():
-        return _path(model, X, y, streams)
+        return _path(model, X, y)
     networks.train([model], X, y, Recipe(END, RATE, momentum=0.0))
     if arm == QUADRATURE:
         return _quadrature(model, X, y, streams)
     matrix = "ggn" if arm in (CLUSTERS, NONE) else "hessian"
-    return _spectrum(model, X, y, rank, matrix, streams if arm == COMMON else None)
+    return _spectrum(model, X, y, rank, matrix)
 
 
 def _gaussians(arm: str, classes: int, clusters: int, streams: Streams) -> tuple[Tensor, Tensor]:
-    """Clusters with orthogonal means, noise, and a common component; cluster k belongs to class k mod C."""
-    mean, common, noise = INPUTS[arm]
-    rng = streams.rng("data")
-    directions = np.linalg.qr(rng.standard_normal((D, clusters + 1)))[0].T
-    cluster = np.arange(clusters * A_CLUSTER) % clusters
-    X = mean * directions[cluster] + common * directions[-1]
-    X += noise / np.sqrt(D) * rng.standard_normal(X.shape)
-    y = cluster % classes
-    if arm == SHUFFLED:
-        y = streams.rng("label noise").permutation(y)
+    """Clusters, and a class for each; cluster k belongs to class k mod C."""
+    norm, common, noise = INPUTS[arm]
+    X, cluster = data.gaussian_clusters(A_CLUSTER, clusters, D, streams.rng("data"), norm, common, noise)
+    y = streams.rng("label noise").permutation(cluster % classes) if arm == SHUFFLED else cluster % classes
     return torch.from_numpy(X), torch.from_numpy(y)
 
 
@@ -153,51 +144,42 @@ def lead(eigenvalues: Array, count: int) -> float:
     return float(found[count - 1] - np.delete(found, count - 1).max())
 
 
-def _spectrum(model: torch.nn.Module, X: Tensor, y: Tensor, expected: int, matrix: str = "hessian",
-              streams: Streams | None = None) -> pd.DataFrame:  # fmt: skip
-    """Outliers and errors in training; given streams, shares of the squared gradient in spaces of C and C - 1."""
+def _spectrum(model: torch.nn.Module, X: Tensor, y: Tensor, expected: int, matrix: str = "hessian") -> pd.DataFrame:
+    """Outliers, errors in training, and shares of the squared gradient in the spaces of the C and C - 1 largest."""
     point = curvature.linearize(model, "cross_entropy", X, y)
     values, vectors = np.linalg.eigh(getattr(point, matrix)() @ np.eye(point.size))
     values, vectors = values[::-1], vectors[:, ::-1]
-    C = point.outputs().shape[1]
-    after = drops(values)
-    read = {
-        "outliers": float(np.argmax(after) + 1),
+    C, after = point.outputs().shape[1], drops(values)
+    shares = np.cumsum((vectors.T @ point.gradient()) ** 2) / np.sum(point.gradient() ** 2)
+    numbers = {
+        "outliers": np.argmax(after) + 1,
         "lead": lead(values, expected),
         "lead of C": lead(values, C),
         "lead of one": lead(values, 1),
         "surplus": after[C - 2] - after[C - 1],
         "away_from_zero": np.mean(np.abs(values) > NEAR_ZERO * values[0]),
         "train_error": np.mean(point.outputs().argmax(axis=1) != y.numpy()),
+        "top_share": shares[C - 1],
+        "above_share": shares[C - 2],
     }
-    if streams is None:
-        return tidy(read)
-    gradient = point.gradient() / np.linalg.norm(point.gradient())
-    shares = np.cumsum((vectors.T @ gradient) ** 2)
-    rng = streams.rng("projection")
-    bases = (np.linalg.qr(rng.standard_normal((point.size, C)))[0] for _ in range(DRAWS))
-    drawn = np.mean([np.sum((basis.T @ gradient) ** 2) for basis in bases])
-    rows = tidy(read | {"top_share": shares[C - 1], "above_share": shares[C - 2], "random_share": drawn})
-    if SHOWN != C:
-        return rows
-    return pd.concat([rows, tidy({"level": values[:AMONG] / values[0]}, order=np.arange(1, AMONG + 1))])
+    levels = tidy({"level": values[:AMONG] / values[0]}, order=np.arange(1, AMONG + 1))
+    return pd.concat([tidy(numbers), levels] if C == SHOWN else [tidy(numbers)], ignore_index=True)
 
 
-def _path(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) -> pd.DataFrame:
+def _path(model: torch.nn.Module, X: Tensor, y: Tensor) -> pd.DataFrame:
     parts, done = [], 0
     for step in STEPS:
         if step > done:
             networks.train([model], X, y, Recipe(step - done, RATE, momentum=0.0))  # full batches and no momentum
             done = step
-        parts.append(_spectrum(model, X, y, y.unique().numel() - 1, streams=streams).assign(step=step))
+        parts.append(_spectrum(model, X, y, len(y.unique()) - 1).assign(step=step))
     table = pd.concat(parts, ignore_index=True)
-    return table[(table["step"] == END) | table["quantity"].isin(["top_share", "above_share"])]
+    return table[(table["step"] == END) | (table["quantity"] == "top_share")]
 
 
 def _regression(classes: int, cosine: float, streams: Streams) -> pd.DataFrame:
     """Softmax regression on one input a class, on the path of gradient flow from zero where its error is `ERROR`."""
-    directions = np.linalg.qr(streams.rng("data").standard_normal((D, classes + 1)))[0].T
-    X = np.sqrt(1 - cosine) * directions[:-1] + np.sqrt(cosine) * directions[-1]
+    X, _ = data.gaussian_clusters(1, classes, D, streams.rng("data"), (1 - cosine) ** 0.5, cosine**0.5, noise=0.0)
     # The logits of a class are then those of the others plus log((1 - error)(C - 1)/error).
     scale = np.log((1 - ERROR) * (classes - 1) / ERROR) / (1 - cosine)
     model = torch.nn.Linear(D, classes, bias=False, dtype=torch.float64)
@@ -208,13 +190,11 @@ def _regression(classes: int, cosine: float, streams: Streams) -> pd.DataFrame:
     found = pairs.values  # noqa: PD011
     levels = np.array([theory.common, theory.gradient, theory.contrast])
     right, wrong = (np.repeat(levels, copies) for copies in ((classes - 1, 1, classes - 1), (classes, 1, classes - 2)))
-    g = point.gradient()
-    off = np.linalg.norm(point.hessian() @ g - theory.gradient * g) / np.linalg.norm(theory.gradient * g)
-    after = drops(found)
+    after, g = drops(found), point.gradient() / np.linalg.norm(point.gradient())
     numbers = {
         "level_error": np.abs(found - right).max() / found[0],
         "wrong_level_error": np.abs(found - wrong).max() / found[0],
-        "gradient_error": off,
+        "gradient_error": np.linalg.norm(point.hessian() @ g / theory.gradient - g),
         "residual": pairs.residuals.max() / found[0],
         "surplus": after[classes - 2] - after[classes - 1],
     }
@@ -228,8 +208,7 @@ def _quadrature(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) 
     grid, width = np.array(GRID) * exact[0], SMOOTHING * exact[0]
     truth = ndtr((grid[:, None] - exact) / width).mean(axis=1)
     seeds = [int(seed) for seed in streams.rng("projection").integers(0, 2**31, SEEDS)]
-    scalars: dict[str, float] = {"size": point.size}
-    curves = {"exact_cdf": truth}
+    scalars, curves = {}, {"exact_cdf": truth}
     for name, operator in (("", point.hessian()), ("ggn_", point.ggn())):
         pairs = curvature.eigsh(operator, PAIRS, tol=1e-10)
         found = [curvature.spectral_density(operator, PROBES, LANCZOS_STEPS, s, deflate=pairs) for s in seeds]
@@ -242,7 +221,8 @@ def _quadrature(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) 
             f"{name}coverage": float(np.mean([_covers(c.values, c.standard_errors, truth, PROBES) for c in cdfs])),
             f"{name}trace_coverage": float(np.mean(covered)),
         }
-        curves[f"{name}cdf"] = np.mean([c.values for c in cdfs], axis=0)  # noqa: PD011
+        mean = np.mean([c.values for c in cdfs], axis=0)  # noqa: PD011
+        curves |= {f"{name}cdf": mean, f"{name}cdf_error": (mean - truth) * point.size}  # in eigenvalues
     return pd.concat([tidy(curves, eigenvalue=GRID), tidy(scalars)], ignore_index=True)
 
 
@@ -255,20 +235,17 @@ def _covers(value: Any, standard_error: Any, truth: Any, draws: int) -> Any:
 
 
 def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
-    """Predict the numbers of outliers, the share of a random subspace, and the exact distribution of the replicates."""
-    C = np.arange(min(CLASSES), max(CLASSES) + 1)
-    size = D * WIDTH + WIDTH + WIDTH * C + C
-    tables = [tidy({"random_share": C / size}, classes=C).assign(arm=COMMON)]
-    tables += [tidy({"outliers": C - 1}, classes=C).assign(arm=arm) for arm in (COMMON, SHUFFLED, DIGITS)]
-    ranks = sorted({clusters * (classes - 1) for classes, clusters in GROUPS})
+    """Predict the numbers of outliers, shares of a random space, and the exact distribution of the replicates."""
+    C, ranks = np.arange(min(CLASSES), max(CLASSES) + 1), sorted(k * (C - 1) for C, k in GROUPS)
+    share = C / ((D + 1) * WIDTH + (WIDTH + 1) * C)
+    tables = [tidy({"outliers": C - 1, "random_share": share}, classes=C).assign(arm=COMMON)]
     tables.append(tidy({"outliers": ranks}, rank=ranks).assign(arm=CLUSTERS))
     cosines = np.union1d(np.linspace(0.0, max(COSINES), 91), COSINES)
     for classes, arm in REGRESSION.items():
         surplus = class_levels(classes, cosines, ERROR).surplus
         tables.append(tidy({"surplus": surplus}, cosine=cosines).assign(arm=arm))
     exact = measured[measured["quantity"] == "exact_cdf"].groupby("eigenvalue", as_index=False)["value"].mean()
-    tables.append(exact.assign(arm=QUADRATURE, quantity="cdf"))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat([*tables, exact.assign(arm=QUADRATURE, quantity="cdf")], ignore_index=True)
 
 
 # ---- claims ------------------------------------------------------------------------------------------------------
@@ -294,23 +271,13 @@ def _exact(id: str, quantity: str, statement: str, **options: Any) -> Claim:
     return claim_about(id, select, Identity(1e-9), statement, arms=tuple(REGRESSION.values()), **options)
 
 
-def _scalar(id: str, quantity: str, relation: Relation, statement: str, **options: Any) -> Claim:
-    return claim_about(id, Select(quantity, QUADRATURE), relation, statement, **options)
+def _estimate(id: str, quantity: str, relation: Relation, statement: str, over: str = "", **options: Any) -> Claim:
+    return claim_about(id, Select(quantity, QUADRATURE, over or ()), relation, statement, **options)
 
 
 def _bulk(id: str, relation: Relation, statement: str, **options: Any) -> Claim:
     return claim_about(id, Select("away_from_zero", WIDTHS, "width"), relation, statement,
                        by=lambda table: np.log(table[WIDE] / table[NARROW]), **options)
-
-
-def _distribution(id: str, quantity: str, statement: str, **options: Any) -> Claim:
-    def statistic(rows: pd.DataFrame) -> Any:
-        found, exact = (Select(q, QUADRATURE, "eigenvalue").measured(rows) for q in (quantity, "exact_cdf"))
-        size = Select("size", QUADRATURE).measured(rows)
-        return (found - exact) * size.to_numpy()
-
-    return Claim(id, statement, statistic, Equivalent(1.0), arms=(QUADRATURE,),
-                 quantities=(quantity, "exact_cdf", "size"), **options)
 
 
 # An interval with an error understated by half as much again as it should be would cover 83 %.
@@ -320,9 +287,9 @@ study = Study(
     name="hessian-spectrum",
     title="Outliers, gradient and bulk in the Hessian's spectrum",
     summary=(
-        "A classifier of C classes has C outliers in its Hessian where the classes have nothing in common, with the "
-        "gradient among them, and C - 1 without it where all inputs have much in common, whatever the labels. The "
-        "Gauss-Newton matrix has C - 1 for every cluster. Lanczos quadrature gives the bulk within its errors."
+        "The Hessian of a classifier has C outliers where its C classes have nothing in common, with the gradient "
+        "among them, and C - 1 without it where all inputs have much in common, whatever the labels. The Gauss-Newton "
+        "matrix has C - 1 for every cluster. Lanczos quadrature gives the bulk within its errors."
     ),
     references=(
         "Sagun, Evci, Guney, Dauphin, Bottou, Empirical analysis of the Hessian of over-parametrized neural networks, "
@@ -366,17 +333,16 @@ study = Study(
         _separate("gradient-in-top", "top_share", END, Greater(0.9), "separate clusters: after training nine tenths of "
                   "the squared gradient are in the space of the C largest eigenvalues"),
         claim_about("gradient-leaves", Select("above_share", COMMON, "classes"), Less(), "much in common: less of it "
-                    "is in the space of the C - 1 outliers than in a random space of C dimensions, C/P",
-                    target=Select("random_share", COMMON, "classes").predicted,
-                    quantities=("above_share", "random_share")),
-        _scalar("lanczos-dense", "lanczos_error", Identity(1e-10), "the largest eigenvalues by Lanczos are "
-                "those of the dense Hessian"),
-        _distribution("distribution", "cdf", "the mean distribution by quadrature is exact to one eigenvalue",
-                      kind="conditional"),
-        _scalar("coverage", "coverage", HONEST, "its 95 % intervals hold the exact distribution, with "
-                "errors not understated by half", kind="conditional"),
-        _scalar("trace-coverage", "trace_coverage", HONEST, "and those of the trace the exact trace",
-                kind="conditional"),
+                    "is in the space of the C - 1 outliers than C/P, that of a random space of C dimensions",
+                    theory="random_share"),
+        _estimate("lanczos-dense", "lanczos_error", Identity(1e-10), "the largest eigenvalues by Lanczos are those of "
+                  "the dense Hessian"),
+        _estimate("distribution", "cdf_error", Equivalent(1.0), "the mean distribution by quadrature is exact to one "
+                  "eigenvalue", over="eigenvalue", kind="conditional"),
+        _estimate("coverage", "coverage", HONEST, "its 95 % intervals hold the exact distribution, with errors not "
+                  "understated by half", kind="conditional"),
+        _estimate("trace-coverage", "trace_coverage", HONEST, "and those of the trace the exact trace",
+                  kind="conditional"),
     ),
     controls=(
         _exact("wrong-levels", "wrong_level_error", "the first level C times, whatever the cosine",
@@ -393,17 +359,17 @@ study = Study(
                    quantity="lead of one", protects=("outliers-digits",)),
         _separate("gradient-at-start", "top_share", START, Greater(0.9), "the gradient is in that space before "
                   "training", protects=("gradient-in-top",)),
-        claim_about("random-space", Select("random_share", COMMON, "classes"), Greater(0.5), "half of the gradient is "
-                    "in a random space", protects=("gradient-in-top", "gradient-leaves")),
-        _distribution("ggn-distribution", "ggn_cdf", "the distribution of the Gauss-Newton matrix is the Hessian's",
-                      protects=("distribution", "lanczos-dense")),
-        _scalar("ggn-coverage", "ggn_coverage", HONEST, "intervals for the Gauss-Newton matrix hold the "
-                "Hessian's distribution", protects=("coverage",)),
-        _scalar("ggn-trace", "ggn_trace_coverage", HONEST, "and its trace", protects=("trace-coverage",)),
+        _separate("gradient-elsewhere", "top_share", END, Less(0.1), "separate clusters: hardly a tenth is there",
+                  protects=("gradient-leaves",)),
+        _estimate("ggn-distribution", "ggn_cdf_error", Equivalent(1.0), "so is that of the Gauss-Newton matrix for it",
+                  over="eigenvalue", protects=("distribution", "lanczos-dense")),
+        _estimate("ggn-coverage", "ggn_coverage", HONEST, "intervals for the Gauss-Newton matrix hold the Hessian's "
+                  "distribution", protects=("coverage",)),
+        _estimate("ggn-trace", "ggn_trace_coverage", HONEST, "and its trace", protects=("trace-coverage",)),
     ),
     figures=(
         Figure("surplus", "Softmax regression: C outliers below zero, C - 1 above", "surplus", "cosine",
-               "cosine between the inputs of two classes", "log of drop after C - 1 over drop after C",
+               "cosine between the inputs of two classes", "log(drop after C - 1 / after C)",
                tuple(REGRESSION.values())),
         Figure("spectrum", f"Networks, {SHOWN} classes: {SHOWN} outliers, or {SHOWN - 1}", "level", "order",
                "order of the eigenvalue", "eigenvalue over the largest", (SEPARATE[SHOWN], COMMON), y_scale="log"),
@@ -413,26 +379,22 @@ study = Study(
                "clusters times (C - 1)", "eigenvalues above the largest drop", (CLUSTERS, NONE)),
         Figure("gradient", "The gradient moves into the top space", "top_share", "step", "steps of gradient descent",
                "share of |g|² in the C largest directions", tuple(SEPARATE.values())),
-        Figure("random-space", "Share in a random space of C dimensions", "random_share", "classes", "classes C",
-               "share of |g|²", (COMMON,)),
         Figure("bulk", "The bulk: by Lanczos quadrature, and exact (line)", "cdf", "eigenvalue",
                "eigenvalue over the largest", "share of eigenvalues below, smoothed", (QUADRATURE,)),
     ),
     depends_on=("pyphenom._core", "pyphenom.curvature", "pyphenom.networks", "pyphenom.data", "pyphenom.theory"),
     deviations=(
-        "Gur-Ari et al. train convolutional networks by SGD and find C outliers. Here small networks are trained by "
-        "full gradient steps; where inputs have much in common there are C - 1, and the gradient is not in their "
-        "space.",
+        "Gur-Ari et al. train convolutional networks by SGD; here small networks are trained by full gradient steps.",
         "The theory is that of softmax regression on classes that are equally far apart. For networks it is the order "
         "of the drops that is claimed, not the levels: their outputs share hidden units. With three separate classes "
         "the largest drop of all is that after the C(C - 1) = 6 directions of the theory.",
         "On digit images one or two classes may be unlike all others, and the largest drop then comes earlier in some "
         "replicates, as with shuffled labels: C - 1 is claimed for the mean over the numbers of classes.",
-        "An earlier version counted the eigenvalues above the largest drop, and its verdicts changed with the seed: a "
-        "mean of counts had to round to C - 1. After that the count became the lead of the drop over every other, "
-        "clusters were given less noise and digits longer training, and softmax regression was added.",
+        "An earlier version's verdicts changed with the seed: a mean of counts had to round to C - 1, and digits were "
+        "not always fitted. Then the lead of a drop over all others took the place of the count, inputs got less noise "
+        "and fewer coordinates, networks more units, digits more steps, and softmax regression was added.",
         "Separations, noises, widths and times were chosen in trials on other seeds.",
-        "Sagun et al. vary width and data of trained networks of up to thousands of units; here widths are 10 and 40.",
+        "Sagun et al. vary the width of trained networks up to thousands of units; here it is 10 and 40.",
     ),
 )
 # fmt: on
