@@ -1,5 +1,6 @@
 """Torch networks: many of them trained at once, observed at chosen steps, and changed on purpose."""
 
+from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
@@ -7,15 +8,19 @@ from pyphenom.networks.stack import Stack
 from pyphenom.networks.training import History, Recipe, train
 
 __all__ = [
+    "Descent",
     "History",
+    "Landscape",
     "Probe",
     "Recipe",
     "Stack",
     "classification",
+    "descend",
     "mask",
     "mlp",
     "regression",
     "reset",
     "reuse",
+    "runge_kutta",
     "train",
 ]
