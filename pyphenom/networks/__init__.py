@@ -1,5 +1,6 @@
 """Torch networks: many of them trained at once, observed at chosen steps, and changed on purpose."""
 
+from pyphenom.networks.chains import least_squares_chains, network_chains, sample_gradients, sampled_batches
 from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
@@ -16,11 +17,15 @@ __all__ = [
     "Stack",
     "classification",
     "descend",
+    "least_squares_chains",
     "mask",
     "mlp",
+    "network_chains",
     "regression",
     "reset",
     "reuse",
     "runge_kutta",
+    "sample_gradients",
+    "sampled_batches",
     "train",
 ]
