@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pyphenom import curvature
+from pyphenom._arrays import as_integer, as_real
 from pyphenom.networks.stack import Stack
 
 Array: TypeAlias = NDArray[np.float64]
@@ -34,11 +35,19 @@ def sampled_batches(epochs: bool, chains: int, n: int, size: int, rng: np.random
     array of int (chains, n / size, size)
         Indices of samples.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is not a positive integer, or if the batches do not divide the samples.
+
     Examples
     --------
     >>> np.sort(sampled_batches(True, 2, 6, 3, np.random.default_rng(0)).reshape(2, 6)).tolist()
     [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
     """
+    chains, n, size = as_integer("chains", chains, 1), as_integer("n", n, 1), as_integer("size", size, 1)
+    if n % size:
+        raise ValueError(f"`size` is {size} with {n} samples; expected a divisor, leave out the rest of the samples")
     shape = (chains, n // size, size)
     if epochs:
         return rng.permuted(np.tile(np.arange(n), (chains, 1)), axis=1).reshape(shape)
@@ -60,6 +69,11 @@ def sample_gradients(model: nn.Module, X: Tensor, y: Tensor) -> tuple[Array, Arr
     hessian : array (P, P)
         Symmetric.
     gradients : array (n, P)
+
+    Raises
+    ------
+    ValueError, TypeError
+        What :func:`pyphenom.curvature.linearize` cannot take.
 
     Examples
     --------
@@ -114,7 +128,25 @@ def network_chains(
     -------
     array (steps, chains, K)
         Weights along the directions.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, or if the directions are not those of the parameters.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 2, bias=False)
+    >>> X, y, rng = torch.ones(4, 1), torch.tensor([0, 1, 0, 1]), np.random.default_rng(0)
+    >>> options = {"epochs": True, "chains": 3, "size": 2, "step_size": 0.1, "weight_decay": 0.0}
+    >>> network_chains(model, X, y, np.eye(2), **options, burn_in=1, steps=5, rng=rng).shape
+    (5, 3, 2)
     """
+    step_size, weight_decay = as_real("step_size", step_size), as_real("weight_decay", weight_decay)
+    burn_in, steps = as_integer("burn_in", burn_in, 0), as_integer("steps", steps, 1)
+    free = sum(value.numel() for value in model.parameters())
+    if np.ndim(frame) != 2 or len(frame) != free:
+        raise ValueError(f"`frame` has shape {np.shape(frame)}; expected ({free}, K), a row for each parameter")
     stack = Stack([copy.deepcopy(model) for _ in range(chains)])
     parameters, directions = list(stack.parameters.values()), torch.from_numpy(frame)
     directions = directions.to(parameters[0].dtype)
@@ -144,7 +176,7 @@ def least_squares_chains(
     burn_in: int,
     passes: int,
     rng: np.random.Generator,
-    noise: Any = None,
+    noise: float | None = None,
 ) -> Array:
     r"""Follow SGD on least squares in several chains that start from the solution, taken as the origin.
 
@@ -167,7 +199,23 @@ def least_squares_chains(
     -------
     array (2, chains, P)
         Mean squares of the weights, in the two halves of the record.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, or if `passes` is odd.
+
+    Examples
+    --------
+    >>> X, rng = np.ones((4, 1)), np.random.default_rng(0)
+    >>> options = {"epochs": True, "chains": 3, "size": 2, "step_size": 0.5, "burn_in": 1, "passes": 2}
+    >>> least_squares_chains(X, np.array([1.0, -1.0, 1.0, -1.0]), **options, rng=rng).shape
+    (2, 3, 1)
     """
+    step_size = as_real("step_size", step_size)
+    burn_in, passes = as_integer("burn_in", burn_in, 0), as_integer("passes", passes, 2)
+    if passes % 2:
+        raise ValueError(f"`passes` is {passes}; expected an even number, for two halves")
     n, w = len(X), np.zeros((chains, X.shape[1]))
     count, diagonal = n // size, (X**2).mean(axis=0)
     halves = np.zeros((2, *w.shape))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from pyphenom import curvature
+from pyphenom._arrays import as_integer, as_real
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -146,6 +147,11 @@ def descend(
     -------
     Descent
 
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range, and what :func:`pyphenom.curvature.linearize` cannot take.
+
     Examples
     --------
     >>> model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
@@ -154,6 +160,12 @@ def descend(
     >>> run.steps, np.round(run.sharpness, 6).tolist()
     ([0, 2, 4], [4.0, 4.0, 4.0])
     """
+    step_size, momentum = as_real("step_size", step_size), as_real("momentum", momentum)
+    steps, every, at_most = (
+        as_integer("steps", steps, 1),
+        as_integer("every", every, 1),
+        as_integer("at_most", at_most, 1),
+    )
     point, run = Landscape(model, loss, inputs, targets), Descent(least=steps)
     velocity, crossed, last = np.zeros_like(point.theta), False, steps
     for step in range(at_most * steps + 1):
@@ -181,7 +193,22 @@ def runge_kutta(point: Landscape, time: float) -> None:
         Which is moved.
     time : float
         Small against 2 over the sharpness.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the time is not a number of at least 0.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    >>> at = Landscape(model, "half_squared", torch.ones(1, 1).double(), torch.zeros(1, 1).double())
+    >>> at.move(np.ones(1))
+    >>> runge_kutta(at, 0.1)
+    >>> bool(np.isclose(at.theta[0], np.exp(-0.1), rtol=1e-6))
+    True
     """
+    time = as_real("time", time)
     start = point.theta
     slopes: list[Array] = []
     for ahead in (0.0, 0.5, 0.5, 1.0):

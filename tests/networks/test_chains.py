@@ -99,3 +99,14 @@ def test_isotropic_noise_has_the_variance_of_its_recursion():
     rate = 0.5 * np.array([0.25, 1.0])
     # 400 chains, some relaxation times each: below 3 % of standard error.
     np.testing.assert_allclose(found.mean(axis=(0, 1)), 0.25 * 0.09 / (1 - (1 - rate) ** 2), rtol=0.15)
+
+
+def test_arguments_out_of_range():
+    rng, model, X, y = np.random.default_rng(0), mlp((2, 2), "tanh", 0), torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(ValueError, match="`size` is 3 with 4 samples; expected a divisor"):
+        sampled_batches(True, 2, 4, 3, rng)
+    options = {"epochs": True, "chains": 1, "size": 2, "step_size": 0.1, "burn_in": 0, "rng": rng}
+    with pytest.raises(ValueError, match="`passes` is 3; expected an even number"):
+        least_squares_chains(np.zeros((4, 1)), np.zeros(4), **options, passes=3)
+    with pytest.raises(ValueError, match=r"`frame` has shape \(2, 2\); expected \(6, K\)"):
+        network_chains(model, X, y, np.eye(2), **options, weight_decay=0.0, steps=1)
