@@ -38,7 +38,9 @@ def tidy(quantities: Mapping[str, Any], **points: Any) -> pd.DataFrame:
     2      8     test    0.4
     3     16     test    0.3
     """
-    parts = [pd.DataFrame({**points, "quantity": name, "value": np.atleast_1d(v)}) for name, v in quantities.items()]
+    length = max((np.size(place) for place in points.values()), default=1)
+    values = {name: np.full(length, value) if np.ndim(value) == 0 else value for name, value in quantities.items()}
+    parts = [pd.DataFrame({**points, "quantity": name, "value": value}) for name, value in values.items()]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -128,6 +130,6 @@ def guard_values(
 
     def violated(rows: pd.DataFrame) -> pd.DataFrame:
         chosen = rows[rows["quantity"] == quantity]
-        return chosen[~holds(chosen["value"])]
+        return pd.DataFrame(chosen[~holds(chosen["value"])])
 
     return Guard(id, statement, violated, claims, arms)

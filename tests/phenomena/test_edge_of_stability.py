@@ -75,3 +75,16 @@ def test_guards_see_what_did_not_happen():
         assert guards[id].violation(rows) is None
         assert guards[id].violation(rows.assign(value=bad))
         assert guards[id].violation(rows.assign(value=np.nan))
+
+
+def test_every_limit_and_every_rate_is_predicted():
+    times = [0.0, 1.0, 1.0, 2.0]
+    measured = pd.DataFrame({"arm": [POLYAK] * 4, "time": times, "quantity": "sharpness", "value": 5.0})
+    predicted = phenomenon.predict((), measured)
+    limits = predicted[predicted["arm"] == POLYAK]
+    assert limits["time"].tolist() == [0.0, 1.0, 2.0]
+    assert (limits["value"] == 11.0).all()
+    ends = predicted[predicted["quantity"] == "end"].set_index("rate")["value"]
+    np.testing.assert_allclose(ends, np.log(ends.index))
+    diverged = predicted[predicted["quantity"] == "diverged"].set_index("rate")["value"]
+    assert diverged.index[diverged == 1.0].tolist() == [4.5]

@@ -16,6 +16,12 @@ def test_rows_of_scalars_and_of_curves():
         "quantity": ["a", "a", "b", "b"],
         "value": [1.0, 2.0, 3.0, 4.0],
     }
+    assert tidy({"a": 3.0}, x=(1, 2), y=7).to_dict("list") == {
+        "x": [1, 2],
+        "y": [7, 7],
+        "quantity": ["a", "a"],
+        "value": [3.0, 3.0],
+    }
     with pytest.raises(ValueError, match="length"):
         tidy({"a": [1.0, 2.0]}, x=(1, 2, 3))
 
