@@ -220,9 +220,9 @@ def least_squares_chains(
     count, diagonal = n // size, (X**2).mean(axis=0)
     halves = np.zeros((2, *w.shape))
     for number in range(burn_in + passes):
-        order = sampled_batches(epochs, chains, n, size, rng) if noise is None else None
+        order = sampled_batches(epochs, chains, n, size, rng) if noise is None else np.empty((0, 0, 0), np.int64)
         for j in range(count):
-            if order is None:
+            if noise is not None:
                 w = w - step_size * (w * diagonal + noise * rng.standard_normal(w.shape))
             else:
                 x, error = X[order[:, j]], residuals[order[:, j]]

@@ -135,7 +135,7 @@ def _digits(classes: int, streams: Streams) -> tuple[Tensor, Tensor]:
 def drops(eigenvalues: Array) -> Array:
     """Return the logarithms of the factors from one eigenvalue to the next, of the first `AMONG` + 1, largest first."""
     first = np.maximum(eigenvalues[: AMONG + 1], 1e-12 * eigenvalues[0])
-    return np.log(first[:-1] / first[1:])
+    return np.asarray(np.log(first[:-1] / first[1:]))
 
 
 def lead(eigenvalues: Array, count: int) -> float:
@@ -172,7 +172,7 @@ def _path(model: torch.nn.Module, X: Tensor, y: Tensor) -> pd.DataFrame:
         if step > done:
             networks.train([model], X, y, Recipe(step - done, RATE, momentum=0.0))  # full batches and no momentum
             done = step
-        parts.append(_spectrum(model, X, y, len(y.unique()) - 1).assign(step=step))
+        parts.append(_spectrum(model, X, y, int(y.max())).assign(step=step))
     table = pd.concat(parts, ignore_index=True)
     return table[(table["step"] == END) | (table["quantity"] == "top_share")]
 
@@ -208,7 +208,7 @@ def _quadrature(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) 
     grid, width = np.array(GRID) * exact[0], SMOOTHING * exact[0]
     truth = ndtr((grid[:, None] - exact) / width).mean(axis=1)
     seeds = [int(seed) for seed in streams.rng("projection").integers(0, 2**31, SEEDS)]
-    scalars, curves = {}, {"exact_cdf": truth}
+    scalars, curves = dict[str, float](), {"exact_cdf": truth}
     for name, operator in (("", point.hessian()), ("ggn_", point.ggn())):
         pairs = curvature.eigsh(operator, PAIRS, tol=1e-10)
         found = [curvature.spectral_density(operator, PROBES, LANCZOS_STEPS, s, deflate=pairs) for s in seeds]
@@ -245,7 +245,7 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
         surplus = class_levels(classes, cosines, ERROR).surplus
         tables.append(tidy({"surplus": surplus}, cosine=cosines).assign(arm=arm))
     exact = measured[measured["quantity"] == "exact_cdf"].groupby("eigenvalue", as_index=False)["value"].mean()
-    return pd.concat([*tables, exact.assign(arm=QUADRATURE, quantity="cdf")], ignore_index=True)
+    return pd.concat([*tables, pd.DataFrame(exact).assign(arm=QUADRATURE, quantity="cdf")], ignore_index=True)
 
 
 # ---- claims ------------------------------------------------------------------------------------------------------

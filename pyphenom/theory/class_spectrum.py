@@ -136,4 +136,5 @@ def class_levels(classes: int, cosine: ArrayLike, error: ArrayLike) -> ClassLeve
     largest = (trace + np.sqrt(np.maximum(trace**2 - 4.0 * determinant, 0.0))) / 2.0
     levels = (largest, own * s, determinant / largest, own * q if C > 2 else 0.0 * own * q)
     counts = (C - 1, 1, C - 1, C * C - 3 * C + 1) if C > 2 else (1, 1, 0, 0)
-    return ClassLevels(*(_checks.unwrap(level / C, shape) for level in levels), counts)
+    common, gradient, contrast, rest = (_checks.unwrap(level / C, shape) for level in levels)
+    return ClassLevels(common, gradient, contrast, rest, counts)
