@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import nn
 
 import pyphenom as ph
+from pyphenom import networks
 from pyphenom.phenomena import variance_decomposition
 from pyphenom.report import measurement, save_figure, style, theory
 
@@ -373,6 +374,38 @@ def edge_of_stability(canvas):
     right.axhline(1.0, color="0.4", linewidth=1.0)
     right.set(ylim=(0.0, 1.5))
     finish(right, "a network in training", "step", "sharpness over 2 / step size", "linear", "linear")
+
+
+def class_spectrum(canvas):
+    """Draw the levels of softmax regression on five classes, and which of two drops is larger for noisy clusters."""
+    left, right = canvas.subplots(1, 2)
+    C, error, cosines, line = 5, 0.02, np.array([0.0, 0.2, 0.4, 0.6, 0.8, 0.9]), np.linspace(0.0, 0.93, 200)
+    levels = ph.theory.class_spectrum.class_levels(C, line, error)
+    for colour, name in zip(("C0", "C1", "C2", "C3"), ("common", "gradient", "contrast", "rest"), strict=True):
+        theory(left, line, getattr(levels, name), label=name, colour=colour)
+    surplus, errors = np.empty((10, cosines.size)), np.empty((10, cosines.size))
+    for replicate, point in np.ndindex(surplus.shape):
+        rng, common, model = np.random.default_rng(replicate), cosines[point], nn.Linear(12, C, bias=False).double()
+        norms = {"norm": (1 - common) ** 0.5, "common": common**0.5}
+        if replicate == 0:  # without noise, where gradient flow passes through the error
+            X, y = map(torch.from_numpy, ph.data.gaussian_clusters(1, C, 12, rng, **norms, noise=0.0))
+            scale = np.log((1 - error) * (C - 1) / error) / (1 - common)
+            model.weight.data = scale * (X - X.mean(dim=0))
+            found = ph.curvature.eigsh(ph.curvature.linearize(model, "cross_entropy", X, y).hessian(), 2 * C).to_dict()
+            left.plot([common] * 2 * C, found["values"], "o", color="0.3", label="" if point else "measured")
+        X, y = map(torch.from_numpy, ph.data.gaussian_clusters(20, C, 12, rng, **norms, noise=0.1))
+        nn.init.zeros_(model.weight)
+        networks.train([model], X, y, networks.Recipe(steps=400, learning_rate=2.0, momentum=0.0))
+        hessian = ph.curvature.linearize(model, "cross_entropy", X, y).hessian()
+        drops = -np.diff(np.log(ph.curvature.eigsh(hessian, C + 1).to_dict()["values"]))
+        surplus[replicate, point] = drops[C - 2] - drops[C - 1]
+        errors[replicate, point] = 1 - model(X).softmax(dim=1)[torch.arange(len(y)), y].mean().item()
+    finish(left, "five classes, error 0.02", "cosine β", "eigenvalue", "linear", "log")
+    at = np.interp(line, cosines, errors.mean(axis=0))
+    theory(right, line, ph.theory.class_spectrum.class_levels(C, line, at).surplus, label="without noise", colour="C0")
+    measurement(right, tidy(cosines, surplus), "x", "clusters with noise", "C0")
+    right.axhline(0.0, color="0.4", linewidth=1.0)
+    finish(right, "C outliers below 0, C - 1 above", "cosine β", "log(drop after C - 1 / after C)", "linear", "linear")
 
 
 def draw(folder):

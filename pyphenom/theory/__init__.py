@@ -1,6 +1,7 @@
 """Analytic models: pure functions of their parameters, float64, no randomness."""
 
 from . import (
+    class_spectrum,
     eigenframework,
     expected_kernels,
     fixed_design,
@@ -17,6 +18,7 @@ from .risk import Risk
 
 __all__ = [
     "Risk",
+    "class_spectrum",
     "eigenframework",
     "expected_kernels",
     "fixed_design",
