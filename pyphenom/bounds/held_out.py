@@ -188,7 +188,8 @@ def _tail_inverse(k: Array, n: Array, log_level: Array) -> Array:
         above = _log_tail(k, n, np.minimum(middle, 1 - 2.0**-53)) > log_level
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     result: Array = np.where(log_level > -600, top, high * (1 + 1e-9))
-    return np.where(k == n, 1.0, np.minimum(result, 1.0))
+    result[k == n] = 1.0
+    return np.minimum(result, 1.0)
 
 
 def _log_tail(k: Array, n: Array, p: Array) -> Array:
@@ -208,4 +209,5 @@ def _log_tail(k: Array, n: Array, p: Array) -> Array:
         h = h * d * c
         if np.all(np.abs(d * c - 1) < 1e-13):
             break
-    return front + np.log(h)
+    result: Array = front + np.log(h)
+    return result

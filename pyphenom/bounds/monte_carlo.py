@@ -19,7 +19,7 @@ from pyphenom.bounds.pac_bayes import either
 
 
 def independent_draws(mean_loss: ArrayLike, draws: ArrayLike, delta: ArrayLike) -> Values:
-    r"""Bound for weights drawn afresh for every example, :math:`\hat r\le\mathrm{kl}^{-1}(\bar Z,\frac1N\ln\frac1\delta)`.
+    r"""Bound for weights drawn afresh for each example, :math:`\hat r\le\mathrm{kl}^{-1}(\bar Z,\ln(1/\delta)/N)`.
 
     For example i and repetition j = 1..m a draw :math:`W_{ij}\sim Q` gives the loss :math:`Z_{ij}` in [0, 1]; all
     N = nm draws are independent, with means :math:`p_i` that average to the empirical risk :math:`\hat r`. As
