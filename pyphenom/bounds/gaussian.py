@@ -137,7 +137,7 @@ def _scale(name: str, value: ArrayLike) -> Array:
 
 
 def _square_less_log(ratio: Array) -> Any:
-    """Return x - ln(1 + x) at x = ratio^2 - 1, by ln(1 + x) = 2 artanh(x / (2 + x)) where the difference would cancel."""
+    """Return x - ln(1 + x), x = ratio^2 - 1; by ln(1 + x) = 2 artanh(x / (2 + x)) where the difference would cancel."""
     x = (ratio - 1) * (ratio + 1)
     s = x / (2 + x)
     t = s * s
