@@ -1,8 +1,8 @@
 """How often a bound fails on a task whose true risk is known, and whether that can be chance.
 
-The task has power: M independent hypotheses of one true risk r, a uniform prior, and a posterior all on the
-hypothesis with the fewest errors on n points, so KL = ln M. Next to the prior, or with few hypotheses, even a bound with
-twice its n would hardly ever fail. The fewest errors are drawn by the inverse of their law, so M may be huge.
+The task has power: M independent hypotheses of one true risk r, a uniform prior, and a posterior that is all on the one
+with the fewest errors on n points, so KL = ln M. Next to the prior, or with few hypotheses, even a bound with twice its
+n would hardly ever fail. The fewest errors are drawn by the inverse of their law, so M may be huge.
 """
 
 from dataclasses import dataclass
