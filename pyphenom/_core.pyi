@@ -17,6 +17,9 @@ __all__: list[str] = [
     "draw_weights",
     "feature_sizes",
     "features",
+    "kl_divergence",
+    "kl_inverse",
+    "kl_inverse_gradient",
     "lanczos",
     "orthogonalise",
     "project",
@@ -353,6 +356,40 @@ def features(
 ) -> None:
     """
     out <- activation(X W^T + bias), or its transpose with `feature_major`.
+    """
+
+def kl_divergence(
+    q: numpy.typing.NDArray[numpy.float64],
+    p: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    out <- kl(q | p).
+    """
+
+def kl_inverse(
+    risk: numpy.typing.NDArray[numpy.float64],
+    budget: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    side: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    out <- the p beyond `risk` with kl(risk | p) = budget, rounded outwards.
+    """
+
+def kl_inverse_gradient(
+    risk: numpy.typing.NDArray[numpy.float64],
+    budget: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    by_risk: numpy.typing.NDArray[numpy.float64],
+    by_budget: numpy.typing.NDArray[numpy.float64],
+    side: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    The inverse and its derivatives by risk and budget.
     """
 
 @typing.overload

@@ -176,7 +176,7 @@ def test_import_is_light(fresh):
 def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
     code = (
         "import json, sys; import pyphenom as ph; "
-        "ph.theory, ph.random_features, ph.curvature, ph.interpolation, ph.data; "
+        "ph.theory, ph.random_features, ph.bounds, ph.curvature, ph.interpolation, ph.data; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not {"torch", "pandas", "matplotlib"} & set(fresh(code))
@@ -184,7 +184,17 @@ def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
 
 # ---- documentation of public names ----------------------------------------------------------------------------------
 
-DOCUMENTED = ("theory", "random_features", "curvature", "interpolation", "data", "networks", "studies", "report")
+DOCUMENTED = (
+    "theory",
+    "random_features",
+    "bounds",
+    "curvature",
+    "interpolation",
+    "data",
+    "networks",
+    "studies",
+    "report",
+)
 
 
 def public():
@@ -239,7 +249,7 @@ def test_public_names_are_documented(name, value):
 
 
 def numerical():
-    parts = ("theory.", "random_features.", "curvature.", "interpolation.", "data.", "networks.")
+    parts = ("theory.", "random_features.", "bounds.", "curvature.", "interpolation.", "data.", "networks.")
     return [case for case in public() if case.id.startswith(parts) and inspect.isfunction(case.values[1])]
 
 

@@ -20,8 +20,6 @@ constexpr Index lanes = 8;
 using Lanes = double __attribute__((vector_size(lanes * sizeof(double))));
 using Floats = float __attribute__((vector_size(lanes * sizeof(float))));
 
-#define PYPHENOM_INLINE inline __attribute__((always_inline))
-
 PYPHENOM_INLINE void load(const double* from, Lanes& to) { std::memcpy(&to, from, sizeof to); }
 PYPHENOM_INLINE void load(const float* from, Lanes& to) {
     Floats narrow;
