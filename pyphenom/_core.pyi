@@ -27,6 +27,9 @@ __all__: list[str] = [
     "gaussian_mlp_order",
     "gaussian_mlp_outputs",
     "gaussian_mlp_train_epoch",
+    "kl_divergence",
+    "kl_inverse",
+    "kl_inverse_gradient",
     "lanczos",
     "orthogonalise",
     "ridge_fit",
@@ -439,12 +442,7 @@ def gaussian_mlp_divergence(
     log_variance: typing.SupportsFloat | typing.SupportsIndex,
     cuts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     gradient: bool,
-) -> tuple[
-    numpy.typing.NDArray[numpy.float64],
-    numpy.typing.NDArray[numpy.float32],
-    numpy.typing.NDArray[numpy.float32],
-    numpy.typing.NDArray[numpy.float32],
-]:
+) -> tuple:
     """
     KL between the cuts, the variances, and the gradients of KL by mean and by log-scale.
     """
@@ -458,12 +456,7 @@ def gaussian_mlp_divergence(
     log_variance: typing.SupportsFloat | typing.SupportsIndex,
     cuts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     gradient: bool,
-) -> tuple[
-    numpy.typing.NDArray[numpy.float64],
-    numpy.typing.NDArray[numpy.float64],
-    numpy.typing.NDArray[numpy.float64],
-    numpy.typing.NDArray[numpy.float64],
-]:
+) -> tuple:
     """
     KL between the cuts, the variances, and the gradients of KL by mean and by log-scale.
     """
@@ -513,7 +506,7 @@ def gaussian_mlp_loss_gradient(
     step: typing.SupportsInt | typing.SupportsIndex,
     mean: numpy.typing.NDArray[numpy.float32],
     variance: numpy.typing.NDArray[numpy.float32],
-) -> tuple[float, numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+) -> tuple:
     """
     The mean loss of X as one minibatch, and its gradients by mean and by log-scale.
     """
@@ -527,7 +520,7 @@ def gaussian_mlp_loss_gradient(
     step: typing.SupportsInt | typing.SupportsIndex,
     mean: numpy.typing.NDArray[numpy.float64],
     variance: numpy.typing.NDArray[numpy.float64],
-) -> tuple[float, numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+) -> tuple:
     """
     The mean loss of X as one minibatch, and its gradients by mean and by log-scale.
     """
@@ -565,7 +558,7 @@ def gaussian_mlp_outputs(
     seed: typing.SupportsInt | typing.SupportsIndex,
     repetition: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.typing.NDArray[numpy.float32]:
+) -> numpy.ndarray:
     """
     Outputs (n, classes) of one repetition, a network of its own for each row.
     """
@@ -579,7 +572,7 @@ def gaussian_mlp_outputs(
     seed: typing.SupportsInt | typing.SupportsIndex,
     repetition: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.typing.NDArray[numpy.float64]:
+) -> numpy.ndarray:
     """
     Outputs (n, classes) of one repetition, a network of its own for each row.
     """
@@ -624,6 +617,40 @@ def gaussian_mlp_train_epoch(
 ) -> GaussianEpoch:
     """
     One epoch; changes the arrays and `progress` in place.
+    """
+
+def kl_divergence(
+    q: numpy.typing.NDArray[numpy.float64],
+    p: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    out <- kl(q | p).
+    """
+
+def kl_inverse(
+    risk: numpy.typing.NDArray[numpy.float64],
+    budget: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    side: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    out <- the p beyond `risk` with kl(risk | p) = budget, rounded outwards.
+    """
+
+def kl_inverse_gradient(
+    risk: numpy.typing.NDArray[numpy.float64],
+    budget: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    by_risk: numpy.typing.NDArray[numpy.float64],
+    by_budget: numpy.typing.NDArray[numpy.float64],
+    side: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    The inverse and its derivatives by risk and budget.
     """
 
 @typing.overload

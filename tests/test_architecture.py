@@ -175,7 +175,7 @@ def test_import_is_light(fresh):
 
 def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
     code = (
-        "import json, sys; import pyphenom as ph; ph.theory, ph.random_features, ph.curvature, ph.data; "
+        "import json, sys; import pyphenom as ph; ph.theory, ph.random_features, ph.curvature, ph.bounds, ph.data; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not {"torch", "pandas", "matplotlib"} & set(fresh(code))
@@ -183,7 +183,7 @@ def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
 
 # ---- documentation of public names ----------------------------------------------------------------------------------
 
-DOCUMENTED = ("theory", "random_features", "curvature", "data", "networks", "studies", "report")
+DOCUMENTED = ("theory", "random_features", "curvature", "bounds", "data", "networks", "studies", "report")
 
 
 def public():
@@ -238,7 +238,7 @@ def test_public_names_are_documented(name, value):
 
 
 def numerical():
-    parts = ("theory.", "random_features.", "curvature.", "data.", "networks.")
+    parts = ("theory.", "random_features.", "curvature.", "bounds.", "data.", "networks.")
     return [case for case in public() if case.id.startswith(parts) and inspect.isfunction(case.values[1])]
 
 

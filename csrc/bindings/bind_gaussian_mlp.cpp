@@ -112,7 +112,7 @@ void bind_gaussian_mlp_of(py::module_& module) {
     module.def(
         "gaussian_mlp_loss_gradient",
         [](const Architecture& a, const Array<T>& X, const Array<std::int64_t>& y, const Training& training,
-           std::uint32_t step, const Array<T>& mean, const Array<T>& variance) {
+           std::uint32_t step, const Array<T>& mean, const Array<T>& variance) -> py::tuple {
             const Examples<T> data = examples_of(X, y, a);
             const Index P = a.parameters();
             const T *m = flat(mean, "mean", P), *v = flat(variance, "variance", P);
@@ -175,14 +175,14 @@ void bind_gaussian_mlp_of(py::module_& module) {
                 Interrupts interrupts;
                 draw_outputs<T>(a, x, m, v, seed, repetition, z, threads, [&](Index) { interrupts(); });
             }
-            return Z;
+            return py::array(Z);
         },
         py::arg("architecture"), array("X"), array("mean"), array("variance"), py::arg("seed"), py::arg("repetition"),
         py::arg("threads"), "Outputs (n, classes) of one repetition, a network of its own for each row.");
     module.def(
         "gaussian_mlp_divergence",
         [](Array<T> mean, Array<T> log_scale, Array<T> prior_mean, std::optional<Array<T>> prior_log_scale,
-           double log_variance, const std::vector<Index>& cuts, bool gradient) {
+           double log_variance, const std::vector<Index>& cuts, bool gradient) -> py::tuple {
             const Index P = mean.size();
             Array<T> variance(P), by_mean(gradient ? P : 0), by_log_scale(gradient ? P : 0);
             const Parameters<T> p{flat(mean, "mean", P),

@@ -9,3 +9,6 @@
 #else
 #define PYPHENOM_CLONES
 #endif
+
+// Such a version reaches into the functions that it calls only where they are inlined.
+#define PYPHENOM_INLINE [[gnu::always_inline]] inline

@@ -6,8 +6,6 @@
 #include "core/clones.hpp"
 #include "curvature/tiles.hpp"
 
-#define PYPHENOM_INLINE [[gnu::always_inline]] inline
-
 namespace pyphenom::curvature {
 namespace {
 

@@ -2,8 +2,6 @@
 
 #include "core/clones.hpp"
 
-#define PYPHENOM_INLINE [[gnu::always_inline]] inline
-
 namespace pyphenom::curvature {
 namespace {
 

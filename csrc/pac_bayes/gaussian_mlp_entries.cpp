@@ -6,8 +6,6 @@
 #include "core/clones.hpp"
 #include "core/philox.hpp"
 
-#define PYPHENOM_INLINE [[gnu::always_inline]] inline
-
 namespace pyphenom::pac_bayes {
 namespace {
 

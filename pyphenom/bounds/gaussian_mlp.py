@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class GaussianMLP:
         slope = as_real("negative_slope", self.negative_slope, -np.inf)
         mean = as_float("mean", self.mean, (1,), keep_float32=True)
         log_scale = as_float("log_scale", self.log_scale, (1,), keep_float32=True)
-        expected = sum((i + 1) * o for i, o in zip(widths, widths[1:], strict=False))
+        expected = sum((i + 1) * o for i, o in pairwise(widths))
         for name, array in (("mean", mean), ("log_scale", log_scale)):
             if array.shape != (expected,):
                 raise ValueError(
@@ -190,7 +191,7 @@ class GaussianMLP:
     @property
     def _cuts(self) -> list[int]:
         """Where each layer ends."""
-        sizes = [(i + 1) * o for i, o in zip(self.widths, self.widths[1:], strict=False)]
+        sizes = [(i + 1) * o for i, o in pairwise(self.widths)]
         return [int(end) for end in np.cumsum(sizes)]
 
     @property
@@ -327,8 +328,9 @@ def draws(
     first = as_integer("first", first, 0, 2**32 - passes)
     seed, pmin = as_integer("seed", seed, 0, LARGEST_SEED), as_floor(pmin)
     errors, sums, broken = _core.gaussian_mlp_draws(
-        network._architecture, x, labels, network.mean, network._variance, pmin, seed, first, passes, threads(), progress
-    )
+        network._architecture, x, labels, network.mean, network._variance, pmin, seed, first, passes, threads(),
+        progress,
+    )  # fmt: skip
     if broken.any():
         raise ValueError(
             f"the network gives outputs that are not finite for {int(broken.max())} of {len(x)} examples; expected "
@@ -338,7 +340,7 @@ def draws(
 
 
 def sample_outputs(network: GaussianMLP, X: Any, seed: int = 0, repetition: int = 0) -> Float:
-    r"""Outputs of networks drawn afresh for every example.
+    r"""Draw outputs, each with a network drawn afresh.
 
     .. math:: f_{w_i}(x_i),\qquad w_i\sim N(\mu, \operatorname{diag} e^{2\rho}) \text{ independent}
 
