@@ -66,6 +66,10 @@ inline void one_panel(const Product<T>& x, Index col, Index cols) {
         const T* b = x.b + start * x.row_b + col * x.col_b;
         if (x.col_b == 1) {
             for (Index p = 0; p < depth; ++p) {
+                if (cols == lanes) {
+                    std::copy_n(b + p * x.row_b, lanes, panel + p * lanes);  // of a fixed size: no call
+                    continue;
+                }
                 std::copy_n(b + p * x.row_b, cols, panel + p * lanes);
                 std::fill_n(panel + p * lanes + cols, lanes - cols, T(0));
             }
