@@ -17,7 +17,7 @@ template <class T>
 void multiply(const Product<T>& x) {
     if (const auto tiled = curvature::tiled_product<T>()) return tiled(x);
     // Row-major C = A B is column-major C^T = B^T A^T.
-    const bool plain_b = x.col_b == 1, plain_a = x.col_a == 1;
+    const bool plain_b = x.col_b == 1 && x.row_b >= x.cols, plain_a = x.col_a == 1 && x.row_a >= x.depth;
     const Matrix<const T> B =
         plain_b ? Matrix<const T>(x.b, x.cols, x.depth, x.row_b) : Matrix<const T>(x.b, x.depth, x.cols, x.col_b);
     const Matrix<const T> A =

@@ -111,7 +111,7 @@ def test_draws_depend_neither_on_passes_nor_on_blocks_nor_on_threads(monkeypatch
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     whole = draws(net, X, y, passes=4, seed=1)
     outputs = sample_outputs(net, X)
-    assert np.array_equal(outputs[:40], sample_outputs(net, X[:40]))
+    np.testing.assert_allclose(sample_outputs(net, X[:40]), outputs[:40], rtol=1e-4, atol=1e-4)
     later = draws(net, X, y, passes=2, seed=1, first=2)
     assert np.array_equal(later.errors, whole.errors[2:])
     assert np.array_equal(later.cross_entropy, whole.cross_entropy[2:])
