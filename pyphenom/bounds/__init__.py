@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyphenom.bounds.bound_optimisation import BoundOptimisation, OptimisationState, optimise_bound
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
-from pyphenom.bounds.gaussian_mlp import Draws, GaussianMLP, draws, sample_outputs
+from pyphenom.bounds.gaussian_draws import Draws, draws, sample_outputs
+from pyphenom.bounds.gaussian_mlp import GaussianMLP
 from pyphenom.bounds.held_out import test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.moments import log_xi
