@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyphenom.bounds.bound_optimisation import BoundOptimisation, OptimisationState, optimise_bound
 from pyphenom.bounds.disintegrated import (
     blanchard_fleuret,
     disintegrated_catoni,
@@ -11,6 +12,8 @@ from pyphenom.bounds.disintegrated import (
 )
 from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpected_bernstein
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
+from pyphenom.bounds.gaussian_draws import Draws, draws, sample_outputs
+from pyphenom.bounds.gaussian_mlp import GaussianMLP
 from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.moments import log_xi
@@ -27,7 +30,11 @@ from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_g
 from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
 
 __all__ = [
+    "BoundOptimisation",
+    "Draws",
+    "GaussianMLP",
     "InverseGradient",
+    "OptimisationState",
     "Selection",
     "best_valid",
     "binary_kl",
@@ -37,6 +44,7 @@ __all__ = [
     "catoni_grid",
     "catoni_union",
     "disintegrated_catoni",
+    "draws",
     "dziugaite_roy",
     "empirical_bernstein",
     "exact_binary_risk",
@@ -54,6 +62,7 @@ __all__ = [
     "mcallester",
     "occam",
     "optimal_prior_scale",
+    "optimise_bound",
     "quadratic",
     "quantised_bits",
     "rademacher_bound",
@@ -61,6 +70,7 @@ __all__ = [
     "relu_log_growth",
     "relu_vc_dimension",
     "rivasplata",
+    "sample_outputs",
     "self_delimiting_bits",
     "shared_draws",
     "test_set",
