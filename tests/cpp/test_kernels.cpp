@@ -239,8 +239,6 @@ void test_bound_optimisation() {
     if (curvature::tiled_product<double>()) check(means[0] == means[1], "the number of threads changes no bit");
 }
 
-}  // namespace
-
 void test_interpolation() {
     const Index n = 40, d = 11, targets = 2;
     std::vector<double> X(d * n), A(d * 2), center(d, 0.25), Z(n * 2), gaps(2), z(n), Y(targets * n), knots(n);
@@ -276,6 +274,8 @@ void test_interpolation() {
     }
     check(refused, "a first knot at the data is refused");
 }
+
+}  // namespace
 
 int main() {
 #ifndef PYPHENOM_SYSTEM_BLAS
