@@ -1,0 +1,450 @@
+"""A certificate: an upper bound on a true error, with the account of everything that it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyphenom.bounds.held_out import test_set
+from pyphenom.bounds.kl import kl_inverse
+from pyphenom.bounds.ledger import (
+    DeltaTree,
+    HeldOut,
+    Layer,
+    Loss,
+    MonteCarlo,
+    Provenance,
+    Rows,
+    Union,
+    without_overlap,
+)
+from pyphenom.bounds.pac_bayes import maurer
+from pyphenom.bounds.posterior import Posterior
+
+THEOREM = "PAC-Bayes-kl with the exact moment"
+REFERENCE = "Langford and Seeger 2001; Maurer 2004, Theorem 5"
+PREDICTOR = "Gibbs network: weights drawn anew for every prediction; neither its mean network nor its vote"
+POINTS, DRAWS = "draw of the points", "Monte Carlo"
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate:
+    r"""Upper bound on the true loss of a stochastic network, and its account.
+
+    .. math:: R\le\mathrm{kl}^{-1}\Big(\hat r_+,\ \frac{\mathrm{KL}+\ln T+\ln(\xi(n)/\delta)}n\Big)
+
+    with probability at least :math:`1-\delta-\delta'`, where :math:`\hat r_+` bounds the empirical Gibbs risk with
+    probability :math:`1-\delta'` over the Monte-Carlo draws, and T candidates were chosen from. A record whose value
+    does not follow from its entries cannot be made.
+
+    Attributes
+    ----------
+    value : float
+        The bound.
+    risk_bound : float
+        :math:`\hat r_+`.
+    kl : float
+        Relative entropy of the posterior to the prior in nats, the sum over `layers`.
+    loss : Loss
+        What is bounded.
+    classes : int
+        Of the labels.
+    rows : Rows
+        The n points.
+    layers : tuple of Layer
+        The KL by parameter tensors.
+    delta : DeltaTree
+        Failure probability and its parts.
+    prior : Provenance
+        Where the prior comes from.
+    monte_carlo : MonteCarlo
+        The draws.
+    held_out : tuple of HeldOut
+        Plain test bounds beside it, at least one. Each holds with its own probability.
+    posterior_digest : str
+        SHA-256 of the posterior's means and scales.
+    model : str
+        The network in short.
+    unions : tuple of Union
+        Choices made with the points in sight.
+    theorem, reference, predictor : str
+        What was proved, by whom, and of which predictor it speaks.
+    posterior : Posterior or None
+        The weights; not part of the JSON record.
+    """
+
+    value: float
+    risk_bound: float
+    kl: float
+    loss: Loss
+    classes: int
+    rows: Rows
+    layers: tuple[Layer, ...]
+    delta: DeltaTree
+    prior: Provenance
+    monte_carlo: MonteCarlo
+    held_out: tuple[HeldOut, ...]
+    posterior_digest: str
+    model: str
+    unions: tuple[Union, ...] = ()
+    theorem: str = THEOREM
+    reference: str = REFERENCE
+    predictor: str = PREDICTOR
+    posterior: Posterior | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if (self.theorem, self.reference, self.predictor) != (THEOREM, REFERENCE, PREDICTOR):
+            raise ValueError(f"`theorem` is {self.theorem!r} for {self.predictor!r}; expected {THEOREM!r}")
+        if self.monte_carlo.n != self.rows.count:
+            raise ValueError(
+                f"the draws were scored on {self.monte_carlo.n} points and the bound has n = {self.rows.count}; expected "
+                "the same, the number of distinct points scored"
+            )
+        if not self.held_out:
+            raise ValueError("`held_out` is empty; expected the plain test bound beside the certificate")
+        if self.prior.rows is not None and self.prior.rows.indices == self.rows.indices:
+            raise ValueError("the prior was learnt on the bound's rows; expected rows of its own")
+        found = _values(self.layers, self.loss, self.rows, self.delta, self.monte_carlo, self.unions)
+        for name, value in zip(("kl", "risk_bound", "value"), found, strict=True):
+            if not math.isclose(getattr(self, name), value, rel_tol=1e-9, abs_tol=1e-12):
+                raise ValueError(f"`{name}` is {getattr(self, name):.17g}; its own account gives {value:.17g}")
+        for held in self.held_out:
+            if not math.isclose(held.value, bound := test_set_value(held), rel_tol=1e-9):
+                raise ValueError(f"the test bound is {held.value:.17g}; its own account gives {bound:.17g}")
+
+    @classmethod
+    def issue(
+        cls,
+        posterior: Posterior,
+        *,
+        loss: Loss,
+        classes: int,
+        rows: Rows,
+        delta: DeltaTree,
+        prior: Provenance,
+        monte_carlo: MonteCarlo,
+        held_out: tuple[HeldOut, ...],
+        model: str,
+        unions: tuple[Union, ...] = (),
+    ) -> Certificate:
+        """Compute the certificate of a posterior from the entries of its account.
+
+        Parameters
+        ----------
+        posterior : Posterior
+        loss, classes, rows, delta, prior, monte_carlo, held_out, model, unions
+            See the class.
+
+        Returns
+        -------
+        Certificate
+
+        Raises
+        ------
+        ValueError
+            If the entries contradict each other.
+        """
+        layers = posterior.divergences()
+        kl, risk, value = _values(layers, loss, rows, delta, monte_carlo, unions)
+        return cls(
+            value, risk, kl, loss, classes, rows, layers, delta, prior, monte_carlo, held_out, posterior.digest(),
+            model, unions, posterior=posterior,
+        )  # fmt: skip
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters that the KL covers."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether a uniform guess among the classes does as well."""
+        return not self.value < self.loss.chance(self.classes)
+
+    def best_valid(self) -> Any:
+        """Choose between this certificate and its first test bound, at half of delta each.
+
+        To take the smaller of two bounds as they are printed would be a choice after a look, unpaid. The two speak of
+        different predictors.
+
+        Returns
+        -------
+        Selection
+        """
+        from pyphenom.bounds.selection import best_valid
+
+        held, share = self.held_out[0], 1.0 / self.delta.delta
+
+        def posterior(delta: float) -> float:
+            return _values(
+                self.layers, self.loss, self.rows, _scaled(self.delta, delta * share), self.monte_carlo, self.unions
+            )[2]
+
+        candidates: dict[str, Callable[[float], float]] = {
+            "Gibbs network": posterior,
+            held.predictor: lambda delta: float(test_set(held.errors, held.rows.count, delta)),  # type: ignore[arg-type]
+        }
+        return best_valid(candidates, self.delta.delta)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record without the weights, ready for JSON."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "posterior"}
+        return {name: _plain(value) for name, value in values.items()}
+
+    def to_json(self) -> str:
+        """Return the record without the weights as JSON."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, posterior: Posterior | None = None) -> Certificate:
+        """Read a record, and refuse one whose value does not follow from its entries.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` gave.
+        posterior : Posterior, optional
+            The weights, for `verify`.
+
+        Returns
+        -------
+        Certificate
+
+        Raises
+        ------
+        ValueError
+            If it is no such record.
+        """
+        try:
+            given = json.loads(text)
+            prior, draws = given["prior"], given["monte_carlo"]
+            entries = given | {
+                "loss": Loss(**given["loss"]),
+                "rows": Rows(**given["rows"]),
+                "layers": tuple(Layer(**layer) for layer in given["layers"]),
+                "delta": _tree(given["delta"]),
+                "prior": Provenance(**prior | {"rows": prior["rows"] and Rows(**prior["rows"])}),
+                "monte_carlo": MonteCarlo(**draws | {"sums": tuple(draws["sums"])}),
+                "held_out": tuple(HeldOut(**held | {"rows": Rows(**held["rows"])}) for held in given["held_out"]),
+                "unions": tuple(Union(**union) for union in given["unions"]),
+            }
+            return cls(**entries, posterior=posterior)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"`text` is no certificate ({type(error).__name__}: {error}); expected the JSON of to_json"
+            ) from None
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``certificate.json`` and ``posterior.npz``.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if it does not exist.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        ValueError
+            If the weights are not at hand.
+        """
+        if self.posterior is None:
+            raise ValueError("the certificate has no `posterior`; expected the weights. Write to_json() for the record")
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        self.posterior.save(target / "posterior.npz")
+        (target / "certificate.json").write_text(self.to_json() + "\n", encoding="utf-8")
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Certificate:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : str or Path
+
+        Returns
+        -------
+        Certificate
+
+        Raises
+        ------
+        ValueError, OSError
+            If the files are missing or contradict each other.
+        """
+        source = Path(folder)
+        text = (source / "certificate.json").read_text(encoding="utf-8")
+        return cls.from_json(text, Posterior.load(source / "posterior.npz"))
+
+    def verify(self, X: Any, y: Any, model: Any = None, X_test: Any = None, y_test: Any = None) -> Verification:
+        """Recompute the certificate from the saved weights and the data, draws included.
+
+        Parameters
+        ----------
+        X, y : array or tensor
+            All rows that `certify` was given.
+        model : torch.nn.Module, optional
+            The network; only its architecture is read. Needed where it is not fully connected.
+        X_test, y_test : array or tensor, optional
+            As given to `certify`, if they were.
+
+        Returns
+        -------
+        Verification
+
+        Raises
+        ------
+        ValueError
+            If the weights, or the architecture, are not at hand.
+        """
+        if self.posterior is None:
+            raise ValueError("the certificate has no `posterior`; expected the weights. Read it with Certificate.load")
+        # torch is at hand wherever there is a network to run.
+        replay = importlib.import_module("pyphenom.bounds._torch_replay").replay
+        again: Certificate = replay(self, X, y, model, X_test, y_test)
+        without_overlap(self.posterior.prior_rows, self.posterior.bound_rows)
+        checks = [
+            Check(name, _short(recorded), _short(found), recorded == found)
+            for name, recorded, found in (
+                ("rows of the bound", self.rows, again.rows),
+                ("rows of the prior", self.prior.rows, again.prior.rows),
+                ("prior's means", self.prior.means, again.prior.means),
+                ("prior's scale", self.prior.scale, again.prior.scale),
+                ("buffers", dict(self.prior.buffers), dict(again.prior.buffers)),
+                ("posterior", self.posterior_digest, again.posterior_digest),
+                ("parameters", self.parameters, again.parameters),
+            )
+        ]
+        # Sums of losses may differ by the rounding of another machine's matrix products.
+        for name, recorded, found, tolerance in (
+            ("KL", self.kl, again.kl, 1e-9 * max(1.0, self.kl)),
+            ("mean loss of the draws", self.monte_carlo.mean, again.monte_carlo.mean, 1e-4),
+            ("value", self.value, again.value, 1e-4),
+            *(
+                (f"test bound of {a.predictor}", a.value, b.value, 2.0 / a.rows.count)
+                for a, b in zip(self.held_out, again.held_out, strict=True)
+            ),
+        ):
+            checks.append(Check(name, f"{recorded:.9g}", f"{found:.9g}", bool(abs(recorded - found) <= tolerance)))
+        return Verification(tuple(checks))
+
+    def __repr__(self) -> str:
+        from pyphenom.bounds.account import account
+
+        return account(self)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One entry of a certificate, recomputed.
+
+    Attributes
+    ----------
+    name : str
+    recorded, found : str
+    passed : bool
+    """
+
+    name: str
+    recorded: str
+    found: str
+    passed: bool
+
+
+@dataclass(frozen=True, repr=False)
+class Verification:
+    """What `Certificate.verify` found.
+
+    Attributes
+    ----------
+    checks : tuple of Check
+    """
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every entry was found again."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dictionary."""
+        return {"passed": self.passed} | dataclasses.asdict(self)
+
+    def __repr__(self) -> str:
+        lines = [f"Verification: {'passed' if self.passed else 'FAILED'}"]
+        for check in self.checks:
+            mark = "ok    " if check.passed else "FAILED"
+            change = check.recorded if check.recorded == check.found else f"{check.recorded}, found {check.found}"
+            lines.append(f"  {mark} {check.name}: {change}")
+        return "\n".join(lines)
+
+
+def test_set_value(held: HeldOut) -> float:
+    """Return the test bound of a `HeldOut` from its own entries."""
+    return float(test_set(held.errors, held.rows.count, held.delta))  # type: ignore[arg-type]
+
+
+test_set_value.__test__ = False  # type: ignore[attr-defined]
+
+
+def risk_bound(draws: MonteCarlo, delta: float) -> float:
+    """Return the upper bound on the empirical Gibbs risk, with probability 1 - delta over the draws."""
+    return float(kl_inverse(draws.mean, math.log(1.0 / delta) / draws.trials))  # type: ignore[arg-type]
+
+
+def _values(
+    layers: tuple[Layer, ...],
+    loss: Loss,
+    rows: Rows,
+    delta: DeltaTree,
+    draws: MonteCarlo,
+    unions: tuple[Union, ...],
+) -> tuple[float, float, float]:
+    """Return KL, bound on the empirical risk, and certificate."""
+    kl = math.fsum(layer.kl for layer in layers)
+    risk = risk_bound(draws, delta.share(DRAWS))
+    price = math.fsum(union.nats for union in unions)
+    return kl, risk, float(maurer(risk, kl + price, rows.count, delta.share(POINTS)))  # type: ignore[arg-type]
+
+
+def budget(delta: float, monte_carlo_share: float = 0.1) -> DeltaTree:
+    """Return a failure probability with the share of the Monte-Carlo draws set aside."""
+    draws = monte_carlo_share * delta
+    return DeltaTree("certificate", delta, (DeltaTree(POINTS, delta - draws), DeltaTree(DRAWS, draws)))
+
+
+def _scaled(tree: DeltaTree, factor: float) -> DeltaTree:
+    return DeltaTree(tree.name, tree.delta * factor, tuple(_scaled(part, factor) for part in tree.parts))
+
+
+def _tree(given: Any) -> DeltaTree:
+    return DeltaTree(given["name"], given["delta"], tuple(_tree(part) for part in given["parts"]))
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses as dictionaries and tuples as lists, as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,434 @@
+"""The entries of a certificate: rows, shares of delta, origin of the prior, Monte-Carlo draws. Each checks itself."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyphenom._arrays import one_of
+
+SCHEMES = ("independent", "shared")
+ORIGINS = ("train", "continue", "given")
+LOSSES = ("zero-one", "cross-entropy")
+
+Indices = NDArray[np.int64]
+
+
+def digest(*arrays: ArrayLike) -> str:
+    """Return the SHA-256 of arrays, of their types, shapes and entries.
+
+    Parameters
+    ----------
+    *arrays : array
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    TypeError
+        For an array of objects, whose bytes are addresses.
+
+    Examples
+    --------
+    >>> digest([1, 2]) == digest([1, 2]), digest([1, 2]) == digest([[1, 2]])
+    (True, False)
+    """
+    found = hashlib.sha256()
+    for array in map(np.asarray, arrays):
+        if array.dtype.hasobject:
+            raise TypeError(f"an array of dtype {array.dtype} was given; expected numbers, which have bytes to hash")
+        found.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes())
+    return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows of the data an entry rests on.
+
+    Attributes
+    ----------
+    count : int
+        Number of distinct rows: the n of the theorem.
+    indices : str
+        SHA-256 of their sorted indices.
+    contents : str
+        SHA-256 of the inputs and labels in them.
+    repeated : int
+        Rows whose input and label another of them has too. They are independent draws only if the source repeats
+        itself; copies and augmented rows are not.
+    """
+
+    count: int
+    indices: str
+    contents: str
+    repeated: int = 0
+
+    @classmethod
+    def of(cls, indices: ArrayLike, X: NDArray[Any], y: NDArray[Any]) -> Rows:
+        """Return the entry of rows of X and y.
+
+        Parameters
+        ----------
+        indices : array of int
+        X, y : array (rows, ...)
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an index that occurs twice, or is outside of X.
+        """
+        chosen = distinct("indices", indices, len(X))
+        inputs, labels = X[chosen], y[chosen]
+        whole = np.concatenate(
+            [np.ascontiguousarray(part).reshape(len(chosen), -1).view(np.uint8) for part in (inputs, labels)], axis=1
+        )
+        distinct_rows = len({row.tobytes() for row in whole})
+        return cls(len(chosen), digest(chosen), digest(inputs, labels), len(chosen) - distinct_rows)
+
+    def __repr__(self) -> str:
+        return f"Rows({self.count}, indices {self.indices[:8]}, contents {self.contents[:8]}, {self.repeated} repeated)"
+
+
+def distinct(name: str, indices: ArrayLike, size: int) -> Indices:
+    """Return sorted row numbers, refused where one occurs twice or is outside [0, size).
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the message.
+    indices : array of int
+    size : int
+
+    Returns
+    -------
+    array of int64
+
+    Raises
+    ------
+    ValueError, TypeError
+        As said.
+
+    Examples
+    --------
+    >>> distinct("rows", [3, 1], 4)
+    array([1, 3])
+    """
+    array = np.asarray(indices)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"`{name}` has dtype {array.dtype} and shape {array.shape}; expected row numbers, integers along one axis. "
+            "Pass np.flatnonzero of a mask"
+        )
+    if array.min() < 0 or array.max() >= size:
+        raise ValueError(f"`{name}` holds rows from {array.min()} to {array.max()}; expected them in [0, {size})")
+    found = np.unique(array).astype(np.int64)
+    if len(found) != len(array):
+        raise ValueError(
+            f"`{name}` holds {len(array) - len(found)} rows twice; expected each once, for a point that is counted twice "
+            "is no second draw. Pass np.unique of it"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class DeltaTree:
+    """Where a failure probability goes: by the union bound the parts of a node sum to at most its own.
+
+    Attributes
+    ----------
+    name : str
+        What may fail.
+    delta : float
+        With which probability, in (0, 1).
+    parts : tuple of DeltaTree
+        What it is spent on.
+
+    Raises
+    ------
+    ValueError
+        For a delta outside (0, 1), two parts of one name, or parts that sum to more than their node.
+
+    Examples
+    --------
+    >>> tree = DeltaTree("certificate", 0.05, (DeltaTree("points", 0.045), DeltaTree("draws", 0.005)))
+    >>> tree.share("draws")
+    0.005
+    >>> print(tree)
+    0.05 = 0.045 (points) + 0.005 (draws)
+    """
+
+    name: str
+    delta: float
+    parts: tuple[DeltaTree, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.delta < 1.0:
+            raise ValueError(
+                f"`delta` of {self.name!r} is {self.delta}; expected a probability of failure strictly between 0 and 1"
+            )
+        spent = math.fsum(part.delta for part in self.parts)
+        if not spent <= self.delta * (1 + 1e-12):
+            raise ValueError(
+                f"the parts of `delta` under {self.name!r} sum to {spent:.17g}; expected at most {self.delta:.17g}, "
+                "which is what there is to spend"
+            )
+        if len({part.name for part in self.parts}) < len(self.parts):
+            raise ValueError(f"two parts of `delta` under {self.name!r} have one name; expected each event once")
+
+    def share(self, name: str) -> float:
+        """Return the delta of the node of this name.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        if name == self.name:
+            return self.delta
+        for part in self.parts:
+            try:
+                return part.share(name)
+            except KeyError:
+                continue
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        parts = [f"{part.delta:g} ({part.name})" for part in self.parts]
+        return f"{self.delta:g}" + (f" = {' + '.join(parts)}" if parts else "")
+
+
+@dataclass(frozen=True)
+class Union:
+    """A choice made with the points in sight, and its price.
+
+    Attributes
+    ----------
+    what : str
+        Was chosen.
+    candidates : int
+        Of how many, fixed in advance and of equal weight. The price is its logarithm, added to the KL.
+    """
+
+    what: str
+    candidates: int
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"`candidates` is {self.candidates}; expected at least 1, the one that was taken")
+
+    @property
+    def nats(self) -> float:
+        """What the choice costs."""
+        return math.log(self.candidates)
+
+
+@dataclass(frozen=True)
+class Loss:
+    r"""Which loss the certificate bounds.
+
+    Attributes
+    ----------
+    kind : {"zero-one", "cross-entropy"}
+        The latter bounded: :math:`\min(-\ln p_y, L)/L` with :math:`L=\ln(1/p_{min})`.
+    floor : float or None
+        :math:`p_{min}` of the bounded cross-entropy.
+    """
+
+    kind: str
+    floor: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of("loss", self.kind, LOSSES)
+        if self.kind == "cross-entropy" and not (self.floor is not None and 0.0 < self.floor < 1.0):
+            raise ValueError(f"`floor` is {self.floor}; expected the least probability of a class, in (0, 1)")
+
+    def chance(self, classes: int) -> float:
+        """Return the loss of a uniform guess among so many classes."""
+        if self.floor is None or self.kind == "zero-one":
+            return 1.0 - 1.0 / classes
+        return min(1.0, math.log(classes) / -math.log(self.floor))
+
+    def __str__(self) -> str:
+        return "0-1 error" if self.kind == "zero-one" else f"cross-entropy bounded by probabilities >= {self.floor:g}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Share of one parameter tensor in the KL.
+
+    Attributes
+    ----------
+    name : str
+    parameters : int
+        Number of its entries.
+    kl : float
+        In nats.
+    """
+
+    name: str
+    parameters: int
+    kl: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the prior comes from.
+
+    Attributes
+    ----------
+    origin : {"train", "continue", "given"}
+        Its means were trained from a new initialisation, trained on from given weights, or are given weights.
+    rows : Rows or None
+        The rows of the data that its means and buffers have seen; none for a prior that saw no data.
+    scale : float
+        Standard deviation of every parameter.
+    seed : int
+        Of initialisation and training.
+    means : str
+        SHA-256 of its means.
+    buffers : dict of str to str
+        SHA-256 of each buffer: running statistics and other state outside the KL, fixed with the prior.
+    """
+
+    origin: str
+    rows: Rows | None
+    scale: float
+    seed: int
+    means: str
+    buffers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("origin", self.origin, ORIGINS)
+        if not (self.scale > 0.0 and math.isfinite(self.scale)):
+            raise ValueError(f"`scale` is {self.scale}; expected a finite standard deviation > 0")
+
+
+@dataclass(frozen=True)
+class MonteCarlo:
+    r"""The draws behind the empirical risk.
+
+    Attributes
+    ----------
+    scheme : {"independent", "shared"}
+        Fresh weights for every example of every pass, or one network for a whole pass.
+    sums : tuple of float
+        Sum of the loss over the n points, one for each pass.
+    n : int
+        Points of a pass.
+    seed : int
+        Of the stream, which training did not use.
+    training_seed : int
+        Of the stream that training used.
+    generator : str
+        What draws.
+    """
+
+    scheme: str
+    sums: tuple[float, ...]
+    n: int
+    seed: int
+    training_seed: int
+    generator: str
+
+    def __post_init__(self) -> None:
+        one_of("scheme", self.scheme, SCHEMES)
+        if not self.sums:
+            raise ValueError("`sums` is empty; expected the summed loss of at least one pass")
+        if not all(0.0 <= value <= self.n for value in self.sums):
+            bad = next(value for value in self.sums if not 0.0 <= value <= self.n)
+            raise ValueError(f"`sums` holds {bad}; expected numbers in [0, {self.n}], the points of a pass")
+        if self.seed == self.training_seed:
+            raise ValueError(
+                f"`seed` is {self.seed}, which training used too; expected another stream, for weights that were fitted "
+                "to their own noise score too well with it"
+            )
+
+    @property
+    def passes(self) -> int:
+        """Number of passes over the points."""
+        return len(self.sums)
+
+    @property
+    def trials(self) -> int:
+        """Number of independent trials: examples times passes, or passes where each has one network."""
+        return self.n * self.passes if self.scheme == "independent" else self.passes
+
+    @property
+    def mean(self) -> float:
+        """Mean loss."""
+        return math.fsum(self.sums) / (self.n * self.passes)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A test bound: for one network, on points that it has not seen.
+
+    Attributes
+    ----------
+    predictor : str
+        Which network.
+    errors : int
+        Points that it gets wrong.
+    rows : Rows
+        The points.
+    delta : float
+        Probability of failure of this bound alone.
+    value : float
+        Upper bound on its true error, by inversion of the binomial tail.
+    """
+
+    predictor: str
+    errors: int
+    rows: Rows
+    delta: float
+    value: float
+
+
+def without_overlap(learnt: Iterable[int], scored: Iterable[int]) -> None:
+    """Refuse a prior that has seen points of the bound.
+
+    Parameters
+    ----------
+    learnt, scored : iterable of int
+        Rows that the prior has seen, and rows that the bound is scored on.
+
+    Raises
+    ------
+    ValueError
+        If they share a row.
+
+    Examples
+    --------
+    >>> without_overlap([0, 1], [2, 3])
+    """
+    common = set(map(int, learnt)) & set(map(int, scored))
+    if common:
+        raise ValueError(
+            f"the prior has seen {len(common)} of the bound's rows, such as row {min(common)}; expected none, for the "
+            "theorem needs a prior that is fixed before they are seen. Leave them out of the bound, or train a prior "
+            "without them"
+        )

@@ -1,0 +1,126 @@
+"""The weights behind a certificate: Gaussian posterior and prior, buffers, and which rows each has seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyphenom._arrays import Float
+from pyphenom.bounds.gaussian import gaussian_kl_layers
+from pyphenom.bounds.ledger import Indices, Layer, digest, without_overlap
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior:
+    r"""Independent normals :math:`N(\mu_i, e^{2\rho_i})` for all parameters of a network, and their prior.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the parameter tensors, in the order of ``model.named_parameters()``.
+    mean, log_scale, prior_mean : tuple of array
+        One each: :math:`\mu`, :math:`\rho` and the prior's means.
+    prior_scale : float
+        Standard deviation of the prior, one for all parameters.
+    buffers : dict of str to array
+        State outside of the posterior, such as running statistics; fixed with the prior.
+    prior_rows, bound_rows, test_rows : array of int
+        Rows of the data that the prior has seen, that the bound is scored on, and that nothing has seen.
+    layers : tuple of str
+        What a fully connected network applies after the input, such as ``("linear", "relu", "linear")``; empty for
+        other networks.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[Float, ...]
+    log_scale: tuple[Float, ...]
+    prior_mean: tuple[Float, ...]
+    prior_scale: float
+    prior_rows: Indices
+    bound_rows: Indices
+    test_rows: Indices
+    buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, *arrays in zip(self.names, self.mean, self.log_scale, self.prior_mean, strict=True):
+            if len({array.shape for array in arrays}) != 1:
+                shapes = ", ".join(str(array.shape) for array in arrays)
+                raise ValueError(f"mean, log-scale and prior mean of {name!r} have the shapes {shapes}; expected one")
+        without_overlap(self.prior_rows, self.bound_rows)
+
+    def divergences(self) -> tuple[Layer, ...]:
+        """Return the relative entropy of every parameter tensor to its prior, with the number of its entries.
+
+        Returns
+        -------
+        tuple of Layer
+        """
+        scales = [np.exp(rho.astype(np.float64)) for rho in self.log_scale]
+        values = gaussian_kl_layers(self.mean, scales, self.prior_mean, [self.prior_scale] * len(self.names))
+        return tuple(
+            Layer(name, mean.size, float(value))
+            for name, mean, value in zip(self.names, self.mean, values, strict=True)
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of means and scales."""
+        return digest(*self.mean, *self.log_scale)
+
+    def prior_digest(self) -> str:
+        """Return the SHA-256 of the prior's means."""
+        return digest(*self.prior_mean)
+
+    def buffer_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each buffer."""
+        return {name: digest(value) for name, value in self.buffers.items()}
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file.
+
+        Parameters
+        ----------
+        path : Path
+        """
+        arrays: dict[str, Any] = {"prior_rows": self.prior_rows, "bound_rows": self.bound_rows}
+        arrays |= {"test_rows": self.test_rows, "prior_scale": np.float64(self.prior_scale)}
+        arrays["names"] = np.array(json.dumps({"names": self.names, "layers": self.layers}))
+        for i, values in enumerate(zip(self.mean, self.log_scale, self.prior_mean, strict=True)):
+            arrays |= {f"{kind}.{i}": value for kind, value in zip(_KINDS, values, strict=True)}
+        arrays |= {f"buffer.{name}": value for name, value in self.buffers.items()}
+        np.savez(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Posterior:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+
+        Returns
+        -------
+        Posterior
+        """
+        with np.load(path, allow_pickle=False) as file:
+            text = json.loads(str(file["names"]))
+            names = tuple(text["names"])
+            kinds = {kind: tuple(file[f"{kind}.{i}"] for i in range(len(names))) for kind in _KINDS}
+            buffers = {key.removeprefix("buffer."): file[key] for key in file.files if key.startswith("buffer.")}
+            rows = {key: file[key] for key in ("prior_rows", "bound_rows", "test_rows")}
+            return cls(
+                names, **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
+                layers=tuple(text["layers"]),
+            )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Posterior({sum(mean.size for mean in self.mean)} parameters in {len(self.names)} tensors)"
+
+
+_KINDS = ("mean", "log_scale", "prior_mean")
