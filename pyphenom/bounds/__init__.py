@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+from pyphenom.bounds.disintegrated import (
+    blanchard_fleuret,
+    disintegrated_catoni,
+    gaussian_log_ratio,
+    rivasplata,
+    viallard,
+)
+from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpected_bernstein
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
-from pyphenom.bounds.held_out import test_set
+from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.moments import log_xi
-from pyphenom.bounds.pac_bayes import maurer
+from pyphenom.bounds.monte_carlo import (
+    empirical_bernstein,
+    exact_binary_risk,
+    exact_risk,
+    independent_draws,
+    shared_draws,
+)
+from pyphenom.bounds.pac_bayes import dziugaite_roy, maurer, mcallester, quadratic, refined_pinsker, thiemann
+from pyphenom.bounds.selection import Selection, best_valid, index_cost
+from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_growth, relu_vc_dimension, vc_bound
+from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
 
 __all__ = [
     "InverseGradient",
+    "Selection",
+    "best_valid",
     "binary_kl",
+    "blanchard_fleuret",
+    "c_bound",
+    "catoni",
+    "catoni_grid",
+    "catoni_union",
+    "disintegrated_catoni",
+    "dziugaite_roy",
+    "empirical_bernstein",
+    "exact_binary_risk",
+    "exact_risk",
     "gaussian_kl",
     "gaussian_kl_layers",
+    "gaussian_log_ratio",
+    "golowich_bound",
+    "independent_draws",
+    "index_cost",
     "kl_inverse",
     "kl_inverse_gradient",
     "log_xi",
     "maurer",
+    "mcallester",
+    "occam",
     "optimal_prior_scale",
+    "quadratic",
+    "quantised_bits",
+    "rademacher_bound",
+    "refined_pinsker",
+    "relu_log_growth",
+    "relu_vc_dimension",
+    "rivasplata",
+    "self_delimiting_bits",
+    "shared_draws",
     "test_set",
+    "thiemann",
+    "unexpected_bernstein",
+    "vc_bound",
+    "viallard",
+    "vote_disagreement",
+    "vote_first_order",
+    "vote_tandem",
 ]
