@@ -9,6 +9,10 @@ import numpy.typing
 import typing
 
 __all__: list[str] = [
+    "GaussianArchitecture",
+    "GaussianEpoch",
+    "GaussianProgress",
+    "GaussianTraining",
     "Network32",
     "Network64",
     "WidthPath",
@@ -16,6 +20,13 @@ __all__: list[str] = [
     "cuda_available",
     "draw_weights",
     "features",
+    "gaussian_mlp_divergence",
+    "gaussian_mlp_draws",
+    "gaussian_mlp_loss_gradient",
+    "gaussian_mlp_objective",
+    "gaussian_mlp_order",
+    "gaussian_mlp_outputs",
+    "gaussian_mlp_train_epoch",
     "kl_divergence",
     "kl_inverse",
     "kl_inverse_gradient",
@@ -255,6 +266,80 @@ class Network64:
     @property
     def loss_value(self) -> float: ...
 
+class GaussianArchitecture:
+    """
+    Widths and activation of a network.
+    """
+    def __init__(
+        self,
+        widths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        activation: str,
+        slope: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def parameters(self) -> int: ...
+
+class GaussianProgress:
+    """
+    Where an optimisation stands, besides its arrays.
+    """
+    def __init__(
+        self,
+        epoch: typing.SupportsInt | typing.SupportsIndex,
+        step: typing.SupportsInt | typing.SupportsIndex,
+        lambda_: typing.SupportsFloat | typing.SupportsIndex,
+        log_variance: typing.SupportsFloat | typing.SupportsIndex,
+        log_variance_moment: typing.SupportsFloat | typing.SupportsIndex,
+        log_variance_second: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def lambda_(self) -> float: ...
+    @property
+    def log_variance(self) -> float: ...
+    @property
+    def log_variance_moment(self) -> float: ...
+    @property
+    def log_variance_second(self) -> float: ...
+    @property
+    def step(self) -> int: ...
+
+class GaussianEpoch:
+    """
+    Means over the examples of an epoch.
+    """
+    @property
+    def diverged(self) -> bool: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def kl(self) -> float: ...
+    @property
+    def objective(self) -> float: ...
+    @property
+    def risk(self) -> float: ...
+
+class GaussianTraining:
+    """
+    How an optimisation runs.
+    """
+    def __init__(
+        self,
+        objective: str,
+        n: typing.SupportsFloat | typing.SupportsIndex,
+        delta: typing.SupportsFloat | typing.SupportsIndex,
+        catoni: typing.SupportsFloat | typing.SupportsIndex,
+        adam: bool,
+        rate: typing.SupportsFloat | typing.SupportsIndex,
+        momentum: typing.SupportsFloat | typing.SupportsIndex,
+        pmin: typing.SupportsFloat | typing.SupportsIndex,
+        batch: typing.SupportsInt | typing.SupportsIndex,
+        antithetic: bool,
+        seed: typing.SupportsInt | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
 class WidthPath:
     """
     Regression on nested features, one row of statistics a width.
@@ -346,6 +431,192 @@ def features(
 ) -> None:
     """
     out <- activation(X W^T + bias), or its transpose with `feature_major`.
+    """
+
+@typing.overload
+def gaussian_mlp_divergence(
+    mean: numpy.typing.NDArray[numpy.float32],
+    log_scale: numpy.typing.NDArray[numpy.float32],
+    prior_mean: numpy.typing.NDArray[numpy.float32],
+    prior_log_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+    log_variance: typing.SupportsFloat | typing.SupportsIndex,
+    cuts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    gradient: bool,
+) -> tuple:
+    """
+    KL between the cuts, the variances, and the gradients of KL by mean and by log-scale.
+    """
+
+@typing.overload
+def gaussian_mlp_divergence(
+    mean: numpy.typing.NDArray[numpy.float64],
+    log_scale: numpy.typing.NDArray[numpy.float64],
+    prior_mean: numpy.typing.NDArray[numpy.float64],
+    prior_log_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+    log_variance: typing.SupportsFloat | typing.SupportsIndex,
+    cuts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    gradient: bool,
+) -> tuple:
+    """
+    KL between the cuts, the variances, and the gradients of KL by mean and by log-scale.
+    """
+
+@typing.overload
+def gaussian_mlp_draws(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float32],
+    y: numpy.typing.NDArray[numpy.int64],
+    mean: numpy.typing.NDArray[numpy.float32],
+    variance: numpy.typing.NDArray[numpy.float32],
+    pmin: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
+    passes: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    progress: collections.abc.Callable | None,
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Errors, summed bounded cross-entropies and rows without finite outputs of each pass.
+    """
+
+@typing.overload
+def gaussian_mlp_draws(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float64],
+    y: numpy.typing.NDArray[numpy.int64],
+    mean: numpy.typing.NDArray[numpy.float64],
+    variance: numpy.typing.NDArray[numpy.float64],
+    pmin: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
+    passes: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    progress: collections.abc.Callable | None,
+) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Errors, summed bounded cross-entropies and rows without finite outputs of each pass.
+    """
+
+@typing.overload
+def gaussian_mlp_loss_gradient(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float32],
+    y: numpy.typing.NDArray[numpy.int64],
+    training: GaussianTraining,
+    step: typing.SupportsInt | typing.SupportsIndex,
+    mean: numpy.typing.NDArray[numpy.float32],
+    variance: numpy.typing.NDArray[numpy.float32],
+) -> tuple:
+    """
+    The mean loss of X as one minibatch, and its gradients by mean and by log-scale.
+    """
+
+@typing.overload
+def gaussian_mlp_loss_gradient(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float64],
+    y: numpy.typing.NDArray[numpy.int64],
+    training: GaussianTraining,
+    step: typing.SupportsInt | typing.SupportsIndex,
+    mean: numpy.typing.NDArray[numpy.float64],
+    variance: numpy.typing.NDArray[numpy.float64],
+) -> tuple:
+    """
+    The mean loss of X as one minibatch, and its gradients by mean and by log-scale.
+    """
+
+def gaussian_mlp_objective(
+    objective: str,
+    n: typing.SupportsFloat | typing.SupportsIndex,
+    delta: typing.SupportsFloat | typing.SupportsIndex,
+    catoni: typing.SupportsFloat | typing.SupportsIndex,
+    risk: typing.SupportsFloat | typing.SupportsIndex,
+    kl: typing.SupportsFloat | typing.SupportsIndex,
+    lambda_: typing.SupportsFloat | typing.SupportsIndex,
+    log_variance: typing.SupportsFloat | typing.SupportsIndex,
+    kl_by_log_variance: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[float, float, float, float]:
+    """
+    The value of an objective and its slopes by risk, KL and log-variance of the prior.
+    """
+
+def gaussian_mlp_order(
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    epoch: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    The examples of an epoch in their order.
+    """
+
+@typing.overload
+def gaussian_mlp_outputs(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float32],
+    mean: numpy.typing.NDArray[numpy.float32],
+    variance: numpy.typing.NDArray[numpy.float32],
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    repetition: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray:
+    """
+    Outputs (n, classes) of one repetition, a network of its own for each row.
+    """
+
+@typing.overload
+def gaussian_mlp_outputs(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float64],
+    mean: numpy.typing.NDArray[numpy.float64],
+    variance: numpy.typing.NDArray[numpy.float64],
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    repetition: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray:
+    """
+    Outputs (n, classes) of one repetition, a network of its own for each row.
+    """
+
+@typing.overload
+def gaussian_mlp_train_epoch(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float32],
+    y: numpy.typing.NDArray[numpy.int64],
+    training: GaussianTraining,
+    progress: GaussianProgress,
+    mean: numpy.typing.NDArray[numpy.float32],
+    log_scale: numpy.typing.NDArray[numpy.float32],
+    variance: numpy.typing.NDArray[numpy.float32],
+    mean_moment: numpy.typing.NDArray[numpy.float32],
+    log_scale_moment: numpy.typing.NDArray[numpy.float32],
+    mean_second: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+    log_scale_second: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+    prior_mean: numpy.typing.NDArray[numpy.float32],
+    prior_log_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+) -> GaussianEpoch:
+    """
+    One epoch; changes the arrays and `progress` in place.
+    """
+
+@typing.overload
+def gaussian_mlp_train_epoch(
+    architecture: GaussianArchitecture,
+    X: numpy.typing.NDArray[numpy.float64],
+    y: numpy.typing.NDArray[numpy.int64],
+    training: GaussianTraining,
+    progress: GaussianProgress,
+    mean: numpy.typing.NDArray[numpy.float64],
+    log_scale: numpy.typing.NDArray[numpy.float64],
+    variance: numpy.typing.NDArray[numpy.float64],
+    mean_moment: numpy.typing.NDArray[numpy.float64],
+    log_scale_moment: numpy.typing.NDArray[numpy.float64],
+    mean_second: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+    log_scale_second: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+    prior_mean: numpy.typing.NDArray[numpy.float64],
+    prior_log_scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+) -> GaussianEpoch:
+    """
+    One epoch; changes the arrays and `progress` in place.
     """
 
 def kl_divergence(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyphenom.bounds.bound_optimisation import BoundOptimisation, OptimisationState, optimise_bound
+from pyphenom.bounds.certificate import Certificate, Check, Verification
 from pyphenom.bounds.disintegrated import (
     blanchard_fleuret,
     disintegrated_catoni,
@@ -11,8 +16,10 @@ from pyphenom.bounds.disintegrated import (
 )
 from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpected_bernstein
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
+from pyphenom.bounds.gaussian_mlp import Draws, GaussianMLP, draws, sample_outputs
 from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
+from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Rows, Union
 from pyphenom.bounds.moments import log_xi
 from pyphenom.bounds.monte_carlo import (
     empirical_bernstein,
@@ -22,13 +29,33 @@ from pyphenom.bounds.monte_carlo import (
     shared_draws,
 )
 from pyphenom.bounds.pac_bayes import dziugaite_roy, maurer, mcallester, quadratic, refined_pinsker, thiemann
+from pyphenom.bounds.posterior import Posterior
 from pyphenom.bounds.selection import Selection, best_valid, index_cost
 from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_growth, relu_vc_dimension, vc_bound
 from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
 
+if TYPE_CHECKING:
+    from pyphenom.bounds.torch_certify import certify
+
 __all__ = [
+    "BoundOptimisation",
+    "Certificate",
+    "Check",
+    "DeltaTree",
+    "Draws",
+    "GaussianMLP",
+    "HeldOut",
     "InverseGradient",
+    "Layer",
+    "Loss",
+    "MonteCarlo",
+    "OptimisationState",
+    "Posterior",
+    "Provenance",
+    "Rows",
     "Selection",
+    "Union",
+    "Verification",
     "best_valid",
     "binary_kl",
     "blanchard_fleuret",
@@ -36,7 +63,9 @@ __all__ = [
     "catoni",
     "catoni_grid",
     "catoni_union",
+    "certify",
     "disintegrated_catoni",
+    "draws",
     "dziugaite_roy",
     "empirical_bernstein",
     "exact_binary_risk",
@@ -54,6 +83,7 @@ __all__ = [
     "mcallester",
     "occam",
     "optimal_prior_scale",
+    "optimise_bound",
     "quadratic",
     "quantised_bits",
     "rademacher_bound",
@@ -61,6 +91,7 @@ __all__ = [
     "relu_log_growth",
     "relu_vc_dimension",
     "rivasplata",
+    "sample_outputs",
     "self_delimiting_bits",
     "shared_draws",
     "test_set",
@@ -72,3 +103,10 @@ __all__ = [
     "vote_first_order",
     "vote_tandem",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes a second to import: only who certifies a model pays for it.
+    if name == "certify":
+        return importlib.import_module(f"{__name__}.torch_certify").certify
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

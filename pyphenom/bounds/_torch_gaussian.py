@@ -63,7 +63,10 @@ class GaussianNetwork(nn.Module):
         """Return logits with weights of their own for each example, or drawn once for all where that is not exact."""
         if self.layers is None:
             return self.with_weights(x, self.weights(noise))
-        means, scales = dict(zip(self.names, self.mean, strict=True)), dict(zip(self.names, self.log_scale, strict=True))
+        means, scales = (
+            dict(zip(self.names, self.mean, strict=True)),
+            dict(zip(self.names, self.log_scale, strict=True)),
+        )
         for name, layer in self.layers:
             if type(layer) is not nn.Linear:
                 x = layer(x)
