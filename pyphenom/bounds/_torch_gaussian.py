@@ -101,10 +101,10 @@ class GaussianNetwork(nn.Module):
         """Take means, scales and buffers of a saved posterior."""
         with torch.no_grad():
             for i, name in enumerate(self.names):
-                if name != posterior.names[i] or tuple(self.mean[i].shape) != posterior.mean[i].shape:
+                if i >= len(posterior.names) or tuple(self.mean[i].shape) != posterior.mean[i].shape:
                     raise ValueError(
-                        f"`model` has the parameter {name!r} of shape {tuple(self.mean[i].shape)}; expected "
-                        f"{posterior.names[i]!r} of shape {posterior.mean[i].shape}, as the saved posterior has"
+                        f"`model` has the parameter {name!r} of shape {tuple(self.mean[i].shape)}; expected one of the "
+                        f"saved posterior's, {posterior.names[min(i, len(posterior.names) - 1)]!r} in its place"
                     )
                 self.mean[i].copy_(torch.from_numpy(posterior.mean[i]))
                 self.log_scale[i].copy_(torch.from_numpy(posterior.log_scale[i]))
@@ -191,8 +191,8 @@ def draw(
                     logits = network.with_weights(x, shared)
                 if not bool(torch.isfinite(logits).all()):
                     raise ValueError(
-                        "the drawn networks give logits that are not finite; expected numbers. Lower `learning_rate` or "
-                        "`prior_scale`, or scale `X` down"
+                        "the drawn networks give logits that are not finite; expected numbers. Lower `prior_scale`, or "
+                        "scale `X` down"
                     )
                 total += float(bounded_loss(logits, labels, loss).to(torch.float64).sum())
             sums.append(total)

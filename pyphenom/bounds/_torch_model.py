@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[type[nn.Module], str] = {
+from pyphenom.bounds.posterior import Posterior
+
+ACTIVATIONS: dict[Any, str] = {
     nn.ReLU: "relu",
     nn.LeakyReLU: "leaky_relu",
     nn.Tanh: "tanh",
@@ -73,15 +77,15 @@ def as_labels(name: str, y: Any, rows: int, classes: int) -> Tensor:
     given = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
     if given.dtype.kind not in "iu" or given.ndim != 1:
         raise TypeError(
-            f"`{name}` has dtype {given.dtype} and shape {given.shape}; expected whole numbers (n,), the classes. Write "
-            f"{name}.astype('int64')"
+            f"`{name}` has dtype {given.dtype} and shape {given.shape}; expected whole numbers (n,), the classes. "
+            f"Write {name}.astype('int64')"
         )
     if len(given) != rows:
         raise ValueError(f"`{name}` has {len(given)} labels for {rows} rows; expected one each")
     if rows and (given.min() < 0 or given.max() >= classes):
         raise ValueError(
-            f"`{name}` holds labels from {given.min()} to {given.max()}; expected 0 to {classes - 1}, for the model has "
-            f"{classes} outputs"
+            f"`{name}` holds labels from {given.min()} to {given.max()}; expected 0 to {classes - 1}, for the model "
+            f"has {classes} outputs"
         )
     return torch.from_numpy(given.astype(np.int64))
 
@@ -132,10 +136,19 @@ def reset(model: nn.Module, seed: int) -> nn.Module:
     for name, value in (*fresh.named_parameters(), *(b for b in fresh.named_buffers() if b[1].is_floating_point())):
         if id(value) not in known and isinstance(value, nn.Parameter):
             raise ValueError(
-                f"`model` has the parameter {name!r}, whose layer has no reset_parameters(); expected a rule to draw it "
-                "anew. Write that method, or pass prior='continue' with the rows that the weights have seen"
+                f"`model` has the parameter {name!r}, whose layer has no reset_parameters(); expected a rule to draw "
+                "it anew. Write that method, or pass prior='continue' with the rows that the weights have seen"
             )
     return fresh
+
+
+def rebuilt(posterior: Posterior) -> nn.Module:
+    """Return a fully connected network of the saved widths, whose parameters have the saved order."""
+    kinds = {name: kind for kind, name in ACTIVATIONS.items()} | {"gelu_tanh": partial(nn.GELU, "tanh")}
+    dtype, layers = torch.from_numpy(posterior.mean[0]).dtype, list[nn.Module]()
+    for inputs, outputs in pairwise(posterior.widths):
+        layers += [*([kinds[posterior.activation]()] if layers else []), nn.Linear(inputs, outputs, dtype=dtype)]
+    return nn.Sequential(*layers)
 
 
 def stack(model: nn.Module, X: Tensor) -> list[tuple[str, nn.Module]] | None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from pyphenom.bounds.held_out import test_set
-from pyphenom.bounds.kl import kl_inverse
 from pyphenom.bounds.ledger import (
     DeltaTree,
     HeldOut,
@@ -26,8 +25,10 @@ from pyphenom.bounds.ledger import (
     Union,
     without_overlap,
 )
+from pyphenom.bounds.monte_carlo import independent_draws, shared_draws
 from pyphenom.bounds.pac_bayes import maurer
 from pyphenom.bounds.posterior import Posterior
+from pyphenom.bounds.selection import Selection, best_valid
 
 THEOREM = "PAC-Bayes-kl with the exact moment"
 REFERENCE = "Langford and Seeger 2001; Maurer 2004, Theorem 5"
@@ -105,8 +106,8 @@ class Certificate:
             raise ValueError(f"`theorem` is {self.theorem!r} for {self.predictor!r}; expected {THEOREM!r}")
         if self.monte_carlo.n != self.rows.count:
             raise ValueError(
-                f"the draws were scored on {self.monte_carlo.n} points and the bound has n = {self.rows.count}; expected "
-                "the same, the number of distinct points scored"
+                f"the draws were scored on {self.monte_carlo.n} points and the bound has n = {self.rows.count}; "
+                "expected the same, the number of distinct points scored"
             )
         if not self.held_out:
             raise ValueError("`held_out` is empty; expected the plain test bound beside the certificate")
@@ -169,7 +170,7 @@ class Certificate:
         """Whether a uniform guess among the classes does as well."""
         return not self.value < self.loss.chance(self.classes)
 
-    def best_valid(self) -> Any:
+    def best_valid(self) -> Selection:
         """Choose between this certificate and its first test bound, at half of delta each.
 
         To take the smaller of two bounds as they are printed would be a choice after a look, unpaid. The two speak of
@@ -179,8 +180,6 @@ class Certificate:
         -------
         Selection
         """
-        from pyphenom.bounds.selection import best_valid
-
         held, share = self.held_out[0], 1.0 / self.delta.delta
 
         def posterior(delta: float) -> float:
@@ -403,7 +402,9 @@ test_set_value.__test__ = False  # type: ignore[attr-defined]
 
 def risk_bound(draws: MonteCarlo, delta: float) -> float:
     """Return the upper bound on the empirical Gibbs risk, with probability 1 - delta over the draws."""
-    return float(kl_inverse(draws.mean, math.log(1.0 / delta) / draws.trials))  # type: ignore[arg-type]
+    if draws.scheme == "independent":
+        return float(independent_draws(draws.mean, draws.trials, delta))  # type: ignore[arg-type]
+    return shared_draws([value / draws.n for value in draws.sums], delta)
 
 
 def _values(
@@ -416,7 +417,8 @@ def _values(
 ) -> tuple[float, float, float]:
     """Return KL, bound on the empirical risk, and certificate."""
     kl = math.fsum(layer.kl for layer in layers)
-    risk = risk_bound(draws, delta.share(DRAWS))
+    candidates = math.prod(union.candidates for union in unions)  # the draws of each may fail
+    risk = risk_bound(draws, delta.share(DRAWS) / candidates)
     price = math.fsum(union.nats for union in unions)
     return kl, risk, float(maurer(risk, kl + price, rows.count, delta.share(POINTS)))  # type: ignore[arg-type]
 

@@ -93,11 +93,9 @@ class Rows:
         """
         chosen = distinct("indices", indices, len(X))
         inputs, labels = X[chosen], y[chosen]
-        whole = np.concatenate(
-            [np.ascontiguousarray(part).reshape(len(chosen), -1).view(np.uint8) for part in (inputs, labels)], axis=1
-        )
-        distinct_rows = len({row.tobytes() for row in whole})
-        return cls(len(chosen), digest(chosen), digest(inputs, labels), len(chosen) - distinct_rows)
+        inputs = np.ascontiguousarray(inputs).reshape(len(chosen), -1)
+        different = len({(x.tobytes(), label.tobytes()) for x, label in zip(inputs, labels, strict=True)})
+        return cls(len(chosen), digest(chosen), digest(inputs, labels), len(chosen) - different)
 
     def __repr__(self) -> str:
         return f"Rows({self.count}, indices {self.indices[:8]}, contents {self.contents[:8]}, {self.repeated} repeated)"
@@ -140,8 +138,8 @@ def distinct(name: str, indices: ArrayLike, size: int) -> Indices:
     found = np.unique(array).astype(np.int64)
     if len(found) != len(array):
         raise ValueError(
-            f"`{name}` holds {len(array) - len(found)} rows twice; expected each once, for a point that is counted twice "
-            "is no second draw. Pass np.unique of it"
+            f"`{name}` holds {len(array) - len(found)} rows twice; expected each once, for a point that is counted "
+            "twice is no second draw. Pass np.unique of it"
         )
     return found
 
@@ -363,8 +361,8 @@ class MonteCarlo:
             raise ValueError(f"`sums` holds {bad}; expected numbers in [0, {self.n}], the points of a pass")
         if self.seed == self.training_seed:
             raise ValueError(
-                f"`seed` is {self.seed}, which training used too; expected another stream, for weights that were fitted "
-                "to their own noise score too well with it"
+                f"`seed` is {self.seed}, which training used too; expected another stream, for weights that were "
+                "fitted to their own noise score too well with it"
             )
 
     @property

@@ -32,8 +32,8 @@ class Posterior:
         State outside of the posterior, such as running statistics; fixed with the prior.
     prior_rows, bound_rows, test_rows : array of int
         Rows of the data that the prior has seen, that the bound is scored on, and that nothing has seen.
-    layers : tuple of str
-        What a fully connected network applies after the input, such as ``("linear", "relu", "linear")``; empty for
+    widths, activation : tuple of int, str
+        Inputs, hidden layers and classes of a fully connected network, and what stands between its layers; empty for
         other networks.
     """
 
@@ -46,7 +46,8 @@ class Posterior:
     bound_rows: Indices
     test_rows: Indices
     buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    layers: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
+    activation: str = ""
 
     def __post_init__(self) -> None:
         for name, *arrays in zip(self.names, self.mean, self.log_scale, self.prior_mean, strict=True):
@@ -90,7 +91,7 @@ class Posterior:
         """
         arrays: dict[str, Any] = {"prior_rows": self.prior_rows, "bound_rows": self.bound_rows}
         arrays |= {"test_rows": self.test_rows, "prior_scale": np.float64(self.prior_scale)}
-        arrays["names"] = np.array(json.dumps({"names": self.names, "layers": self.layers}))
+        arrays["network"] = np.array(json.dumps([self.names, self.widths, self.activation]))
         for i, values in enumerate(zip(self.mean, self.log_scale, self.prior_mean, strict=True)):
             arrays |= {f"{kind}.{i}": value for kind, value in zip(_KINDS, values, strict=True)}
         arrays |= {f"buffer.{name}": value for name, value in self.buffers.items()}
@@ -109,14 +110,13 @@ class Posterior:
         Posterior
         """
         with np.load(path, allow_pickle=False) as file:
-            text = json.loads(str(file["names"]))
-            names = tuple(text["names"])
+            names, widths, activation = json.loads(str(file["network"]))
             kinds = {kind: tuple(file[f"{kind}.{i}"] for i in range(len(names))) for kind in _KINDS}
             buffers = {key.removeprefix("buffer."): file[key] for key in file.files if key.startswith("buffer.")}
             rows = {key: file[key] for key in ("prior_rows", "bound_rows", "test_rows")}
             return cls(
-                names, **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
-                layers=tuple(text["layers"]),
+                tuple(names), **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
+                widths=tuple(widths), activation=activation,
             )  # fmt: skip
 
     def __repr__(self) -> str:
