@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from pyphenom.bounds.bound_optimisation import BoundOptimisation, OptimisationState, optimise_bound
-from pyphenom.bounds.certificate import Certificate, Check, Verification
+from pyphenom.bounds.certificate import Certificate
 from pyphenom.bounds.disintegrated import (
     blanchard_fleuret,
     disintegrated_catoni,
@@ -19,7 +19,7 @@ from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_pr
 from pyphenom.bounds.gaussian_mlp import Draws, GaussianMLP, draws, sample_outputs
 from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
-from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Rows, Union
+from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
 from pyphenom.bounds.moments import log_xi
 from pyphenom.bounds.monte_carlo import (
     empirical_bernstein,
@@ -30,8 +30,10 @@ from pyphenom.bounds.monte_carlo import (
 )
 from pyphenom.bounds.pac_bayes import dziugaite_roy, maurer, mcallester, quadratic, refined_pinsker, thiemann
 from pyphenom.bounds.posterior import Posterior
+from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.selection import Selection, best_valid, index_cost
 from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_growth, relu_vc_dimension, vc_bound
+from pyphenom.bounds.verification import Check, Verification
 from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
 
 if TYPE_CHECKING:

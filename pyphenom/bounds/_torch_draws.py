@@ -15,8 +15,9 @@ from pyphenom.bounds.bound_optimisation import optimise_bound
 from pyphenom.bounds.gaussian_mlp import GaussianMLP
 from pyphenom.bounds.gaussian_mlp import draws as native_draws
 from pyphenom.bounds.held_out import test_set
-from pyphenom.bounds.ledger import HeldOut, Loss, MonteCarlo, Rows
+from pyphenom.bounds.ledger import HeldOut, Loss, MonteCarlo
 from pyphenom.bounds.posterior import Posterior
+from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.split import Parts
 from pyphenom.bounds.training import Training
 
@@ -51,8 +52,8 @@ def train_posterior(
     for name, value in network.model.named_buffers():
         if not torch.equal(value, before[name]):
             raise ValueError(
-                f"`model` changes its buffer {name!r} in evaluation mode: it was moved by the bound's points, outside of "
-                "the KL. Expected buffers that are frozen with the prior"
+                f"`model` changes its buffer {name!r} in evaluation mode: the bound's points moved it, outside of the "
+                "KL. Expected buffers that are frozen with the prior"
             )
     return _saved(network, parts, shape)
 
@@ -125,7 +126,7 @@ def count_errors(network: GaussianNetwork, weights: tuple[Any, ...], X: Tensor, 
     state = {name: torch.from_numpy(value).to(X.device) for name, value in zip(network.names, weights, strict=True)}
     wrong = 0
     with torch.no_grad():
-        for x, labels in zip(X.split(BLOCK), y.split(BLOCK), strict=True):
+        for x, labels in zip(torch.split(X, BLOCK), torch.split(y, BLOCK), strict=True):
             logits = network.with_weights(x, state)
             if not bool(torch.isfinite(logits).all()):
                 raise ValueError(
@@ -143,13 +144,13 @@ def native(posterior: Posterior) -> GaussianMLP:
 
 
 _DIVERGED = (
-    "the training of the posterior diverged: its weights are not finite. Lower the `learning_rate` of `training`, or scale "
-    "`X` down"
+    "the training of the posterior diverged: its weights are not finite. Lower the `learning_rate` of `training`, or "
+    "scale `X` down"
 )
 
 
 def _held_out(predictor: str, wrong: int, rows: Rows, delta: float) -> HeldOut:
-    return HeldOut(predictor, wrong, rows, delta, float(test_set(wrong, rows.count, delta)))  # type: ignore[arg-type]
+    return HeldOut(predictor, wrong, rows, delta, float(test_set(wrong, rows.count, delta)))
 
 
 def _saved(network: GaussianNetwork, parts: Parts, shape: tuple[tuple[int, ...], str] | None) -> Posterior:

@@ -156,7 +156,7 @@ def optimise(
     optimiser = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=momentum)
     constant = math.log(2.0 * math.sqrt(n) / delta)
     for epoch in range(epochs):
-        for rows in torch.randperm(len(X), generator=generator).split(batch):
+        for rows in torch.split(torch.randperm(len(X), generator=generator), batch):
             risk = bounded_cross_entropy(network.noisy(X[rows], noise), y[rows], floor).mean()
             half = (network.kl() + constant) / (2.0 * n)
             optimiser.zero_grad()

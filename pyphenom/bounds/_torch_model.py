@@ -199,7 +199,8 @@ def _native_name(module: nn.Module) -> str | None:
 
 
 def _flat(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, module in model.named_children():
+    for name, module in model._modules.items():  # named_children() passes over a layer that is used again
+        assert module is not None
         if type(module) is nn.Sequential:
             yield from _flat(module, f"{prefix}{name}.")
         else:

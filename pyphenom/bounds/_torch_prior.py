@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +20,12 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from the global generator
         for epoch in range(epochs):
-            for rows in torch.randperm(len(X), generator=generator).split(batch):
+            for rows in torch.split(torch.randperm(len(X), generator=generator), batch):
                 if len(rows) == 1 and len(X) > 1:  # batch norm needs two; the next epoch has another order
                     continue
                 optimiser.zero_grad()
-                nn.functional.cross_entropy(model(X[rows]), y[rows]).backward()
+                loss: Any = nn.functional.cross_entropy(model(X[rows]), y[rows])
+                loss.backward()
                 optimiser.step()
             progress(epoch + 1, epochs)
     model.eval()

@@ -10,7 +10,8 @@ from pyphenom.bounds import _torch_draws
 from pyphenom.bounds._torch_gaussian import GaussianNetwork
 from pyphenom.bounds._torch_model import as_inputs, as_labels, check_model, check_outputs, frozen_copy, rebuilt
 from pyphenom.bounds.certificate import Certificate
-from pyphenom.bounds.ledger import Provenance, Rows
+from pyphenom.bounds.ledger import Provenance
+from pyphenom.bounds.rows import Rows
 
 
 def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: Any, y_test: Any) -> Certificate:
@@ -36,12 +37,13 @@ def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: 
         test = points, as_labels("y_test", y_test, len(points), classes).to(points.device)
     elif len(found.held_out) > 1 + (len(posterior.test_rows) > 0):
         raise ValueError("`X_test` is missing; expected the test points that `certify` was given")
+    data, marks = inputs.cpu().numpy(), labels.cpu().numpy()
+    rows = Rows.of(posterior.bound_rows, data, marks)  # refuses data with fewer rows
     plan = found.monte_carlo
     draws = _torch_draws.draw(
         posterior, gaussian, inputs, labels, found.loss, plan.scheme, plan.passes, plan.seed, plan.training_seed,
         plan.generator, lambda done, total: None,
     )  # fmt: skip
-    data, marks = inputs.cpu().numpy(), labels.cpu().numpy()
     seen = Rows.of(posterior.prior_rows, data, marks) if len(posterior.prior_rows) else None
     prior = Provenance(
         found.prior.origin, seen, posterior.prior_scale, found.prior.seed, posterior.prior_digest(),
@@ -49,8 +51,9 @@ def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: 
     )  # fmt: skip
     beside = _torch_draws.test_bounds(posterior, gaussian, inputs, labels, test, found.delta.delta, candidates(found))
     return Certificate.issue(
-        posterior, loss=found.loss, classes=classes, rows=Rows.of(posterior.bound_rows, data, marks), delta=found.delta,
-        prior=prior, monte_carlo=draws, held_out=beside, model=found.model, unions=found.unions,
+        posterior, loss=found.loss, classes=classes, rows=rows, delta=found.delta,
+        prior=prior, monte_carlo=draws, held_out=beside, model=found.model,
+        parameters=sum(value.numel() for value in network.parameters()), unions=found.unions,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyphenom.bounds.ledger import MonteCarlo, Provenance, Rows
+from pyphenom.bounds.ledger import MonteCarlo, Provenance
+from pyphenom.bounds.rows import Rows
 
 if TYPE_CHECKING:
     from pyphenom.bounds.certificate import Certificate

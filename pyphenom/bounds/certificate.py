@@ -13,22 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from pyphenom._arrays import as_integer
 from pyphenom.bounds.held_out import test_set
-from pyphenom.bounds.ledger import (
-    DeltaTree,
-    HeldOut,
-    Layer,
-    Loss,
-    MonteCarlo,
-    Provenance,
-    Rows,
-    Union,
-    without_overlap,
-)
+from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
 from pyphenom.bounds.monte_carlo import independent_draws, shared_draws
 from pyphenom.bounds.pac_bayes import maurer
 from pyphenom.bounds.posterior import Posterior
+from pyphenom.bounds.rows import Rows, without_overlap
 from pyphenom.bounds.selection import Selection, best_valid
+from pyphenom.bounds.verification import Verification, compared
 
 THEOREM = "PAC-Bayes-kl with the exact moment"
 REFERENCE = "Langford and Seeger 2001; Maurer 2004, Theorem 5"
@@ -104,6 +97,7 @@ class Certificate:
     def __post_init__(self) -> None:
         if (self.theorem, self.reference, self.predictor) != (THEOREM, REFERENCE, PREDICTOR):
             raise ValueError(f"`theorem` is {self.theorem!r} for {self.predictor!r}; expected {THEOREM!r}")
+        as_integer("classes", self.classes, 2)
         if self.monte_carlo.n != self.rows.count:
             raise ValueError(
                 f"the draws were scored on {self.monte_carlo.n} points and the bound has n = {self.rows.count}; "
@@ -116,10 +110,10 @@ class Certificate:
         found = _values(self.layers, self.loss, self.rows, self.delta, self.monte_carlo, self.unions)
         for name, value in zip(("kl", "risk_bound", "value"), found, strict=True):
             if not math.isclose(getattr(self, name), value, rel_tol=1e-9, abs_tol=1e-12):
-                raise ValueError(f"`{name}` is {getattr(self, name):.17g}; its own account gives {value:.17g}")
+                raise ValueError(f"`{name}` is {getattr(self, name)!r}; its own account gives {value!r}")
         for held in self.held_out:
             if not math.isclose(held.value, bound := test_set_value(held), rel_tol=1e-9):
-                raise ValueError(f"the test bound is {held.value:.17g}; its own account gives {bound:.17g}")
+                raise ValueError(f"the test bound is {held.value!r}; its own account gives {bound!r}")
 
     @classmethod
     def issue(
@@ -134,6 +128,7 @@ class Certificate:
         monte_carlo: MonteCarlo,
         held_out: tuple[HeldOut, ...],
         model: str,
+        parameters: int,
         unions: tuple[Union, ...] = (),
     ) -> Certificate:
         """Compute the certificate of a posterior from the entries of its account.
@@ -143,6 +138,8 @@ class Certificate:
         posterior : Posterior
         loss, classes, rows, delta, prior, monte_carlo, held_out, model, unions
             See the class.
+        parameters : int
+            Number of the network's parameters, counted on the network itself.
 
         Returns
         -------
@@ -154,6 +151,11 @@ class Certificate:
             If the entries contradict each other.
         """
         layers = posterior.divergences()
+        if (counted := sum(layer.parameters for layer in layers)) != parameters:
+            raise ValueError(
+                f"the KL covers {counted} parameters and the network has {parameters}; expected all of them, for a "
+                "parameter outside of the KL was fitted for nothing"
+            )
         kl, risk, value = _values(layers, loss, rows, delta, monte_carlo, unions)
         return cls(
             value, risk, kl, loss, classes, rows, layers, delta, prior, monte_carlo, held_out, posterior.digest(),
@@ -189,7 +191,7 @@ class Certificate:
 
         candidates: dict[str, Callable[[float], float]] = {
             "Gibbs network": posterior,
-            held.predictor: lambda delta: float(test_set(held.errors, held.rows.count, delta)),  # type: ignore[arg-type]
+            held.predictor: lambda delta: float(test_set(held.errors, held.rows.count, delta)),
         }
         return best_valid(candidates, self.delta.delta)
 
@@ -315,30 +317,7 @@ class Certificate:
         replay = importlib.import_module("pyphenom.bounds._torch_replay").replay
         again: Certificate = replay(self, X, y, model, X_test, y_test)
         without_overlap(self.posterior.prior_rows, self.posterior.bound_rows)
-        checks = [
-            Check(name, _short(recorded), _short(found), recorded == found)
-            for name, recorded, found in (
-                ("rows of the bound", self.rows, again.rows),
-                ("rows of the prior", self.prior.rows, again.prior.rows),
-                ("prior's means", self.prior.means, again.prior.means),
-                ("prior's scale", self.prior.scale, again.prior.scale),
-                ("buffers", dict(self.prior.buffers), dict(again.prior.buffers)),
-                ("posterior", self.posterior_digest, again.posterior_digest),
-                ("parameters", self.parameters, again.parameters),
-            )
-        ]
-        # Sums of losses may differ by the rounding of another machine's matrix products.
-        for name, recorded, found, tolerance in (
-            ("KL", self.kl, again.kl, 1e-9 * max(1.0, self.kl)),
-            ("mean loss of the draws", self.monte_carlo.mean, again.monte_carlo.mean, 1e-4),
-            ("value", self.value, again.value, 1e-4),
-            *(
-                (f"test bound of {a.predictor}", a.value, b.value, 2.0 / a.rows.count)
-                for a, b in zip(self.held_out, again.held_out, strict=True)
-            ),
-        ):
-            checks.append(Check(name, f"{recorded:.9g}", f"{found:.9g}", bool(abs(recorded - found) <= tolerance)))
-        return Verification(tuple(checks))
+        return compared(self, again)
 
     def __repr__(self) -> str:
         from pyphenom.bounds.account import account
@@ -346,55 +325,9 @@ class Certificate:
         return account(self)
 
 
-@dataclass(frozen=True)
-class Check:
-    """One entry of a certificate, recomputed.
-
-    Attributes
-    ----------
-    name : str
-    recorded, found : str
-    passed : bool
-    """
-
-    name: str
-    recorded: str
-    found: str
-    passed: bool
-
-
-@dataclass(frozen=True, repr=False)
-class Verification:
-    """What `Certificate.verify` found.
-
-    Attributes
-    ----------
-    checks : tuple of Check
-    """
-
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every entry was found again."""
-        return all(check.passed for check in self.checks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dictionary."""
-        return {"passed": self.passed} | dataclasses.asdict(self)
-
-    def __repr__(self) -> str:
-        lines = [f"Verification: {'passed' if self.passed else 'FAILED'}"]
-        for check in self.checks:
-            mark = "ok    " if check.passed else "FAILED"
-            change = check.recorded if check.recorded == check.found else f"{check.recorded}, found {check.found}"
-            lines.append(f"  {mark} {check.name}: {change}")
-        return "\n".join(lines)
-
-
 def test_set_value(held: HeldOut) -> float:
     """Return the test bound of a `HeldOut` from its own entries."""
-    return float(test_set(held.errors, held.rows.count, held.delta))  # type: ignore[arg-type]
+    return float(test_set(held.errors, held.rows.count, held.delta))
 
 
 test_set_value.__test__ = False  # type: ignore[attr-defined]
@@ -403,7 +336,7 @@ test_set_value.__test__ = False  # type: ignore[attr-defined]
 def risk_bound(draws: MonteCarlo, delta: float) -> float:
     """Return the upper bound on the empirical Gibbs risk, with probability 1 - delta over the draws."""
     if draws.scheme == "independent":
-        return float(independent_draws(draws.mean, draws.trials, delta))  # type: ignore[arg-type]
+        return float(independent_draws(draws.mean, draws.trials, delta))
     return shared_draws([value / draws.n for value in draws.sums], delta)
 
 
@@ -420,7 +353,7 @@ def _values(
     candidates = math.prod(union.candidates for union in unions)  # the draws of each may fail
     risk = risk_bound(draws, delta.share(DRAWS) / candidates)
     price = math.fsum(union.nats for union in unions)
-    return kl, risk, float(maurer(risk, kl + price, rows.count, delta.share(POINTS)))  # type: ignore[arg-type]
+    return kl, risk, float(maurer(risk, kl + price, rows.count, delta.share(POINTS)))
 
 
 def budget(delta: float, monte_carlo_share: float = 0.1) -> DeltaTree:
@@ -446,7 +379,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(entry) for key, entry in value.items()}
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _short(value: Any) -> str:
-    return value[:12] if isinstance(value, str) and len(value) == 64 else repr(value)

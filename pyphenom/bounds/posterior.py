@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pyphenom._arrays import Float
 from pyphenom.bounds.gaussian import gaussian_kl_layers
-from pyphenom.bounds.ledger import Indices, Layer, digest, without_overlap
+from pyphenom.bounds.ledger import Layer
+from pyphenom.bounds.rows import Indices, digest, without_overlap
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,9 +112,9 @@ class Posterior:
         """
         with np.load(path, allow_pickle=False) as file:
             names, widths, activation = json.loads(str(file["network"]))
-            kinds = {kind: tuple(file[f"{kind}.{i}"] for i in range(len(names))) for kind in _KINDS}
+            kinds: dict[str, Any] = {kind: tuple(file[f"{kind}.{i}"] for i in range(len(names))) for kind in _KINDS}
             buffers = {key.removeprefix("buffer."): file[key] for key in file.files if key.startswith("buffer.")}
-            rows = {key: file[key] for key in ("prior_rows", "bound_rows", "test_rows")}
+            rows: dict[str, Any] = {key: file[key] for key in ("prior_rows", "bound_rows", "test_rows")}
             return cls(
                 tuple(names), **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
                 widths=tuple(widths), activation=activation,

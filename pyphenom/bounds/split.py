@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyphenom._arrays import as_real
-from pyphenom.bounds.ledger import Indices, distinct
+from pyphenom.bounds.rows import Indices, distinct
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,28 +61,29 @@ def split(rows: int, prior: str, prior_rows: Any, prior_fraction: float, test_fr
             raise ValueError(f"`{name}` is {value}; expected a share of the rows in [0, 1)")
     if prior == "train" and prior_rows is not None:
         raise ValueError(
-            "`prior_rows` names rows that the given weights have seen, but prior='train' draws new ones; expected None. "
-            "Pass prior='continue' or 'given' to use the weights"
+            "`prior_rows` names rows that the given weights have seen, but prior='train' draws new ones; expected "
+            "None. Pass prior='continue' or 'given' to use the weights"
         )
     if prior != "train" and prior_rows is None:
         raise ValueError(
-            f"prior={prior!r} uses the weights of `model`, and `prior_rows` does not say which rows of X they have seen; "
-            "expected their numbers, [] if none, in training or in any choice"
+            f"prior={prior!r} uses the weights of `model`, and `prior_rows` does not say which rows of X they have "
+            "seen, in training or in any choice; expected their numbers, [] if none"
         )
     seen = distinct("prior_rows", () if prior_rows is None else prior_rows, rows)
     if len(seen) == rows:
         raise ValueError(
-            f"`prior_rows` names all {rows} rows: a prior that has seen them all leaves none for the bound. Pass "
-            "prior='train' for a prior that is trained on a part of them"
+            f"`prior_rows` names all {rows} rows: a prior that has seen them all leaves none for the bound. "
+            "Pass prior='train', for one that is trained on some of them"
         )
     rest = np.setdiff1d(np.arange(rows), seen)
     shuffled = np.random.default_rng(seed).permutation(rest)
     tested = round(test_fraction * rows)
     more = 0 if prior == "given" else max(0, round(prior_fraction * rows) - len(seen))
     test, added, bound = np.split(shuffled, [tested, tested + more]) if tested + more < len(rest) else (rest[:0],) * 3
+    taken = len(seen) + more + tested
     if len(bound) < 2:
         raise ValueError(
-            f"of {rows} rows the prior takes {len(seen) + more} and the test {tested}: {max(0, len(rest) - tested - more)} "
-            "are left; expected 2 or more for the bound. Give more rows, or lower `prior_fraction` or `test_fraction`"
+            f"of {rows} rows, prior and test take {min(taken, rows)}; expected 2 or more that are left for the bound. "
+            "Give more rows, or lower `prior_fraction` or `test_fraction`"
         )
     return Parts(np.sort(np.concatenate([seen, added])), np.sort(bound), np.sort(test))

@@ -22,7 +22,8 @@ from pyphenom.bounds._torch_model import (
     streams,
 )
 from pyphenom.bounds.certificate import Certificate, budget
-from pyphenom.bounds.ledger import LOSSES, ORIGINS, Loss, Provenance, Rows, Union
+from pyphenom.bounds.ledger import LOSSES, ORIGINS, Loss, Provenance, Union
+from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.split import split
 from pyphenom.bounds.training import Training
 
@@ -42,7 +43,7 @@ def certify(
     *,
     prior: str = "train",
     prior_rows: Any = None,
-    prior_scale: float = 0.03,
+    prior_scale: float = 0.01,
     X_test: Any = None,
     y_test: Any = None,
     test_fraction: float = 0.0,
@@ -144,7 +145,7 @@ def certify(
     tree, stream = budget(as_real("delta", delta)), streams(as_integer("seed", seed, 0))
     unions = (Union("certificates", candidates),) if as_integer("candidates", candidates, 1) > 1 else ()
     if as_real("prior_scale", prior_scale) == 0.0:
-        raise ValueError("`prior_scale` is 0; expected a standard deviation > 0, such as 0.03")
+        raise ValueError("`prior_scale` is 0; expected a standard deviation > 0, such as 0.01")
     network = frozen_copy(check_model(model))
     inputs = as_inputs("X", X, network)
     classes = check_outputs(network, inputs)
@@ -153,8 +154,8 @@ def certify(
     parts = split(len(inputs), prior, prior_rows, prior_fraction, test_fraction, stream["split"])
     if prior == "train" and not len(parts.prior) and test is None and not len(parts.test):
         raise ValueError(
-            "`prior_fraction` 0 leaves no network that was trained without the bound's points; expected test points for "
-            "the plain test bound beside the certificate. Pass X_test and y_test, or test_fraction=0.2"
+            "`prior_fraction` 0 leaves no network that was trained without the bound's points; expected test points "
+            "for the plain test bound beside the certificate. Pass X_test and y_test, or test_fraction=0.2"
         )
     scheme = _scheme(monte_carlo, network, inputs)
     most = -(-TRIALS // len(parts.bound)) if scheme == "independent" else SHARED_PASSES
@@ -187,6 +188,7 @@ def certify(
     return Certificate.issue(
         posterior, loss=target, classes=classes, rows=Rows.of(parts.bound, data, marks), delta=tree, prior=origin,
         monte_carlo=draws, held_out=beside, model=_described(network, gaussian), unions=unions,
+        parameters=sum(value.numel() for value in network.parameters()),
     )  # fmt: skip
 
 
@@ -205,8 +207,9 @@ def _scheme(asked: str, network: nn.Module, X: Tensor) -> str:
     exact = stack(network, X) is not None
     if one_of("monte_carlo", asked, SCHEMES) == "independent" and not exact:
         raise ValueError(
-            "`monte_carlo` is 'independent', and the network is not fully connected: a layer that uses a weight more than "
-            "once for a point, or is not known, gives outputs that are no independent normals. Pass 'auto' or 'shared'"
+            "`monte_carlo` is 'independent', and the network is not fully connected: a layer that uses a weight more "
+            "than once for a point, or is not known, gives outputs that are no independent normals. Pass 'auto' or "
+            "'shared'"
         )
     return ("independent" if exact else "shared") if asked == "auto" else asked
 

@@ -36,10 +36,10 @@ class Training:
     5
     """
 
-    prior_epochs: int = 100
+    prior_epochs: int = 50
     epochs: int = 20
     prior_learning_rate: float = 1e-3
-    learning_rate: float = 1e-2
+    learning_rate: float = 5e-3
     momentum: float = 0.9
     batch: int = 100
     floor: float = 1e-5
