@@ -172,6 +172,24 @@ class Certificate:
         """Whether a uniform guess among the classes does as well."""
         return not self.value < self.loss.chance(self.classes)
 
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Return what the bound would be with one part of its account after another; the last is `value`.
+
+        Returns
+        -------
+        tuple of (str, float)
+            Mean loss of the draws; with the doubt of the draws; of the points at a KL of zero; with the KL; and with
+            the choices that were paid for, if any.
+        """
+        n, share = self.rows.count, self.delta.share(POINTS)
+        found = [
+            ("loss in the draws", self.monte_carlo.mean),
+            ("draws", self.risk_bound),
+            ("points", float(maurer(self.risk_bound, 0.0, n, share))),
+            ("KL", float(maurer(self.risk_bound, self.kl, n, share))),
+        ]
+        return (*found, ("choices", self.value)) if self.unions else tuple(found)
+
     def best_valid(self) -> Selection:
         """Choose between this certificate and its first test bound, at half of delta each.
 

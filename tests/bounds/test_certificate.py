@@ -247,3 +247,12 @@ def test_hashes_tell_type_shape_and_entries():
         digest(np.array([None]))
     with pytest.raises(TypeError, match="flatnonzero"):
         distinct("rows", np.array([True, False]), 2)
+
+
+def test_the_parts_grow_from_the_loss_of_the_draws_to_the_value(found):
+    names, values = zip(*found.parts(), strict=True)
+    assert names == ("loss in the draws", "draws", "points", "KL")
+    assert sorted(values) == list(values)
+    assert (values[0], values[1], values[-1]) == (9 / 120, found.risk_bound, found.value)
+    chosen = issue(unions=(Union("certificates", 10),))
+    assert chosen.parts()[-1] == ("choices", chosen.value)
