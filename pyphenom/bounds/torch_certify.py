@@ -132,6 +132,7 @@ def certify(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(2, size=400)
     >>> X = rng.standard_normal((400, 2)) + 4.0 * y[:, None]
