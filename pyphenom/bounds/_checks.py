@@ -31,7 +31,7 @@ def real(name: str, value: ArrayLike) -> Array:
 def demand(name: str, array: Array, good: Any, expected: str) -> Array:
     if not np.all(good):
         bad = array[~np.asarray(good)].flat[0]
-        raise ValueError(f"`{name}` is {bad:.17g}; expected {expected}")
+        raise ValueError(f"`{name}` is {str(float(bad)).removesuffix('.0')}; expected {expected}")
     return array
 
 

@@ -22,15 +22,17 @@ def kl(q, p):
 
 
 def inverse(q, c, side="upper"):
-    """Return the inverse in 50 digits, by bisection."""
-    with mpmath.workdps(2 * DIGITS):
-        low, high = (mpmath.mpf(q), mpmath.mpf(1)) if side == "upper" else (mpmath.mpf(q), mpmath.mpf(0))
-        for _ in range(int(DIGITS * 3.4) + 60):
+    """Return the inverse, by bisection of the logarithm of its distance from q; exact to 1e-50 of that distance."""
+    with mpmath.workdps(4 * DIGITS):
+        q, sign = mpmath.mpf(q), 1 if side == "upper" else -1
+        low, high = mpmath.mpf(-800), mpmath.log(1 - q if side == "upper" else q)
+        for _ in range(180):
             middle = (low + high) / 2
-            value = q * mpmath.log(q / middle) if q > 0 else 0
-            value += (1 - q) * mpmath.log((1 - mpmath.mpf(q)) / (1 - middle)) if q < 1 else 0
+            p = q + sign * mpmath.exp(middle)
+            value = q * mpmath.log(q / p) if q > 0 else 0
+            value += (1 - q) * mpmath.log((1 - q) / (1 - p)) if q < 1 else 0
             low, high = (middle, high) if value <= c else (low, middle)
-        return low
+        return q + sign * mpmath.exp(low)
 
 
 def _phi(x, y):
