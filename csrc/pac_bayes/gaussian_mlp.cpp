@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "core/blas.hpp"
-#include "core/parallel.hpp"
 #include "curvature/tiles.hpp"
 
 namespace pyphenom::pac_bayes {
@@ -18,7 +17,7 @@ template <class T>
 void multiply(const Product<T>& x) {
     if (const auto tiled = curvature::tiled_product<T>()) return tiled(x);
     // Row-major C = A B is column-major C^T = B^T A^T.
-    const bool plain_b = x.col_b == 1, plain_a = x.col_a == 1;
+    const bool plain_b = x.col_b == 1 && x.row_b >= x.cols, plain_a = x.col_a == 1 && x.row_a >= x.depth;
     const Matrix<const T> B =
         plain_b ? Matrix<const T>(x.b, x.cols, x.depth, x.row_b) : Matrix<const T>(x.b, x.depth, x.cols, x.col_b);
     const Matrix<const T> A =
@@ -67,7 +66,7 @@ GaussianPasses<T>::GaussianPasses(const Architecture& architecture, Index exampl
       copies_(antithetic ? 2 : 1),
       capacity_(examples),
       keep_(backward),
-      threads_(curvature::tiled_product<T>() ? std::max(1, threads) : 1) {
+      team_(curvature::tiled_product<T>() ? std::max(1, threads) : 1) {
     architecture_.check();
     const Index layers = architecture_.layers(), rows = copies_ * examples;
     const auto reserve = [&](std::vector<Rows<T>>& all, Index layer, Index count, Index width) {
@@ -93,21 +92,9 @@ GaussianPasses<T>::GaussianPasses(const Architecture& architecture, Index exampl
     outputs_[0].reserve(rows, architecture_.classes());
     row_loss_.resize(static_cast<std::size_t>(rows));
     const auto room = static_cast<std::size_t>(widest + 16);
-    for (int i = 0; i < threads_; ++i)
+    for (Index i = 0; i < team_.size(); ++i)
         scratch_.push_back(
             {std::vector<std::uint32_t>(room), std::vector<double>(room), std::vector<T>(room), std::vector<T>(room)});
-}
-
-// Calls f(range, worker) on shares of [0, units), on as many threads as the work is worth.
-template <class T>
-template <class F>
-void GaussianPasses<T>::side_by_side(Index units, double operations, const F& f) {
-    constexpr double worth_a_thread = 1e6;
-    const Index workers =
-        std::clamp<Index>(static_cast<Index>(operations / worth_a_thread), 1, std::min<Index>(threads_, units));
-    parallel_for(workers, 1, static_cast<int>(workers), [&](Index first, Index last) {
-        for (Index w = first; w < last; ++w) f(Range{units * w / workers, units * (w + 1) / workers}, w);
-    });
 }
 
 template <class T>
@@ -178,7 +165,7 @@ void GaussianPasses<T>::forward(const T* mean, const T* variance, Matrix<const T
             activate(l, mean, variance, chosen, noise, examples, columns, worker);
         };
         const double operations = static_cast<double>(rows() * out) * static_cast<double>(in + 30);
-        if (groups(out) >= 2 * threads_)  // a share packs its own columns of the weights, and none twice
+        if (groups(out) >= 2 * team_.size())  // a share packs its own columns of the weights, and none twice
             side_by_side(groups(out), operations, [&](Range share, Index worker) {
                 run({0, count_}, {share.first * group, std::min(share.last * group, out)}, worker);
             });
@@ -274,33 +261,32 @@ void GaussianPasses<T>::weights(Index layer, Range columns, T* by_mean, T* by_va
 }
 
 template <class T>
-void GaussianPasses<T>::backward(const T* mean, const T* variance, T* by_mean, T* by_variance) {
+void GaussianPasses<T>::backward_layer(Index layer, const T* mean, const T* variance, T* by_mean, T* by_variance) {
     require(keep_, "backward", "false", "a workspace with a backward pass");
-    const Index top = architecture_.layers() - 1, classes = architecture_.classes();
-    std::fill(g_sum_[top].begin(), g_sum_[top].end(), 0.0);
-    std::fill(h_sum_[top].begin(), h_sum_[top].end(), 0.0);
-    for (Index i = 0; i < rows(); ++i)
-        for (Index k = 0; k < classes; ++k) {
-            g_sum_[top][k] += static_cast<double>(mean_part_[top].row(i)[k]);
-            h_sum_[top][k] += static_cast<double>(variance_part_[top].row(i)[k]);
-        }
-    for (Index l = top; l >= 0; --l) {
-        const Index in = architecture_.widths[l], out = architecture_.widths[l + 1],
-                    biases = architecture_.biases_at(l);
-        if (l == 0) fold();
-        const double operations = static_cast<double>(in * out) * static_cast<double>((l > 0 ? 2 : 1) * rows());
-        side_by_side(groups(in), operations, [&](Range share, Index) {
-            const Index end = std::min(share.last * group, in);
-            for (Index first = share.first * group; first < end; first += piece<T>()) {
-                const Range columns{first, std::min(first + piece<T>(), end)};
-                if (l > 0) pull(l, mean, variance, columns);
-                weights(l, columns, by_mean, by_variance);
+    const Index in = architecture_.widths[layer], out = architecture_.widths[layer + 1];
+    if (layer + 1 == architecture_.layers()) {
+        std::fill(g_sum_[layer].begin(), g_sum_[layer].end(), 0.0);
+        std::fill(h_sum_[layer].begin(), h_sum_[layer].end(), 0.0);
+        for (Index i = 0; i < rows(); ++i)
+            for (Index k = 0; k < out; ++k) {
+                g_sum_[layer][k] += static_cast<double>(mean_part_[layer].row(i)[k]);
+                h_sum_[layer][k] += static_cast<double>(variance_part_[layer].row(i)[k]);
             }
-        });
-        for (Index j = 0; j < out; ++j) {
-            by_mean[biases + j] = static_cast<T>(g_sum_[l][j]);
-            by_variance[biases + j] = static_cast<T>(h_sum_[l][j]);
+    }
+    if (layer == 0) fold();
+    const double operations = static_cast<double>(in * out) * static_cast<double>((layer > 0 ? 2 : 1) * rows());
+    side_by_side(groups(in), operations, [&](Range share, Index) {
+        const Index end = std::min(share.last * group, in);
+        for (Index first = share.first * group; first < end; first += piece<T>()) {
+            const Range columns{first, std::min(first + piece<T>(), end)};
+            if (layer > 0) pull(layer, mean, variance, columns);
+            weights(layer, columns, by_mean, by_variance);
         }
+    });
+    const Index biases = architecture_.biases_at(layer);
+    for (Index j = 0; j < out; ++j) {
+        by_mean[biases + j] = static_cast<T>(g_sum_[layer][j]);
+        by_variance[biases + j] = static_cast<T>(h_sum_[layer][j]);
     }
 }
 

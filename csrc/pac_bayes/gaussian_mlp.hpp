@@ -12,11 +12,13 @@
 // curvature/tiles.hpp exist; noise never does.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "core/buffer.hpp"
 #include "curvature/activation.hpp"
 #include "pac_bayes/gaussian_mlp_entries.hpp"
+#include "pac_bayes/gaussian_mlp_team.hpp"
 
 namespace pyphenom::pac_bayes {
 
@@ -63,8 +65,18 @@ class GaussianPasses {
 
     // The loss of these outputs; with a backward pass also its gradient, divided by the number of rows.
     Loss loss(const std::int64_t* y, const std::uint32_t* chosen, double pmin);
-    // The gradients of the mean loss by all means and all variances.
-    void backward(const T* mean, const T* variance, T* by_mean, T* by_variance);
+    // The gradients of the mean loss by all means and all variances. `layer_done(first, last)` is called where those of
+    // the parameters first, ..., last - 1 are complete and nothing reads these parameters any more.
+    template <class F>
+    void backward(const T* mean, const T* variance, T* by_mean, T* by_variance, const F& layer_done);
+    // Calls f(range, worker) on shares of [0, units), on as many threads as the work is worth.
+    template <class F>
+    void side_by_side(Index units, double operations, const F& f);
+
+    struct Range {
+        Index first, last;
+        Index size() const { return last - first; }
+    };
 
   private:
     template <class U>
@@ -75,13 +87,6 @@ class GaussianPasses {
         U* row(Index i) { return memory.data() + i * stride; }
         const U* row(Index i) const { return memory.data() + i * stride; }
     };
-    struct Range {
-        Index first, last;
-        Index size() const { return last - first; }
-    };
-
-    template <class F>
-    void side_by_side(Index units, double operations, const F& f);
     void gather(Matrix<const T> X, const std::uint32_t* chosen);
     void moments(Index layer, const T* mean, const T* variance, Range examples, Range columns);
     void activate(Index layer, const T* mean, const T* variance, const std::uint32_t* chosen, const Noise& noise,
@@ -89,12 +94,13 @@ class GaussianPasses {
     void pull(Index layer, const T* mean, const T* variance, Range columns);
     void weights(Index layer, Range columns, T* by_mean, T* by_variance);
     void fold();
+    void backward_layer(Index layer, const T* mean, const T* variance, T* by_mean, T* by_variance);
     Index rows_of(Index layer) const { return layer == 0 ? count_ : rows(); }
 
     Architecture architecture_;
     Index copies_, count_ = 0, capacity_;
     bool keep_;
-    int threads_;
+    Team team_;
     // A layer's inputs and their squares; its g and h, before that m and v; h / g, and f' where its outputs pass f.
     std::vector<Rows<T>> inputs_, squares_, outputs_, mean_part_, variance_part_, ratio_, slope_;
     std::vector<std::vector<double>> g_sum_, h_sum_;
@@ -106,5 +112,23 @@ class GaussianPasses {
     };
     std::vector<Scratch> scratch_;
 };
+
+template <class T>
+template <class F>
+void GaussianPasses<T>::side_by_side(Index units, double operations, const F& f) {
+    constexpr double worth_a_thread = 1e5;
+    const Index workers =
+        std::clamp<Index>(static_cast<Index>(operations / worth_a_thread), 1, std::min(team_.size(), units));
+    team_.run(workers, [&](Index w) { f(Range{units * w / workers, units * (w + 1) / workers}, w); });
+}
+
+template <class T>
+template <class F>
+void GaussianPasses<T>::backward(const T* mean, const T* variance, T* by_mean, T* by_variance, const F& layer_done) {
+    for (Index l = architecture_.layers() - 1; l >= 0; --l) {
+        backward_layer(l, mean, variance, by_mean, by_variance);
+        layer_done(architecture_.weights_at(l), architecture_.weights_at(l + 1));
+    }
+}
 
 }  // namespace pyphenom::pac_bayes

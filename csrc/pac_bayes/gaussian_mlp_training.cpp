@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "core/buffer.hpp"
-#include "core/parallel.hpp"
 #include "core/philox.hpp"
 
 namespace pyphenom::pac_bayes {
@@ -28,22 +27,7 @@ Index rows_a_block(const Architecture& architecture, Index n) {
 template <class T>
 using Memory = std::vector<T, HugePages<T>>;
 
-// Moves all parameters, and returns the sums where they now stand: added in the same order for any number of threads.
-template <class T>
-Sums move_all(const Rule& rule, const Parameters<T>& p, Index count, const Memory<T>& by_mean,
-              const Memory<T>& by_variance, std::vector<Sums>& parts, int threads) {
-    constexpr Index part = 4096;
-    const Index all = (count + part - 1) / part;
-    parts.resize(static_cast<std::size_t>(all));
-    parallel_for(all, 8, threads, [&](Index first, Index last) {
-        for (Index i = first; i < last; ++i)
-            parts[i] = move(rule, p, i * part, std::min(part, count - i * part), by_mean.data() + i * part,
-                            by_variance.data() + i * part);
-    });
-    Sums sums;
-    for (const Sums& s : parts) sums += s;
-    return sums;
-}
+constexpr Index part = 4096;  // parameters whose sums are taken together, whatever the number of threads
 
 // The step of ln v, the scale of a prior that is learnt; the same rule as for the parameters, in float64.
 double moved(const Rule& rule, double slope, Progress& progress) {
@@ -102,10 +86,10 @@ Epoch train_epoch(const Architecture& architecture, const Examples<T>& data, con
             epoch.diverged = true;
             break;
         }
-        const double share = static_cast<double>(rows) / static_cast<double>(n);
-        epoch.objective += share * slopes.value;
-        epoch.risk += share * risk;
-        epoch.error += share * static_cast<double>(loss.errors) / static_cast<double>(passes.rows());
+        const double weight = static_cast<double>(rows) / static_cast<double>(n);
+        epoch.objective += weight * slopes.value;
+        epoch.risk += weight * risk;
+        epoch.error += weight * static_cast<double>(loss.errors) / static_cast<double>(passes.rows());
 
         Rule rule;
         rule.method = training.method;
@@ -118,8 +102,20 @@ Epoch train_epoch(const Architecture& architecture, const Examples<T>& data, con
         rule.second_correction = -std::expm1(taken * std::log(rule.second));
         rule.log_variance = rule.next_log_variance = progress.log_variance;
         if (learnt_prior) rule.next_log_variance = moved(rule, slopes.by_log_variance, progress);
-        passes.backward(parameters.mean, parameters.variance, by_mean.data(), by_variance.data());
-        sums = move_all(rule, parameters, count, by_mean, by_variance, parts, training.threads);
+        sums = {};
+        passes.backward(parameters.mean, parameters.variance, by_mean.data(), by_variance.data(),
+                        [&](Index begin, Index end) {
+                            const Index all = (end - begin + part - 1) / part;
+                            parts.resize(static_cast<std::size_t>(all));
+                            passes.side_by_side(all, 50.0 * static_cast<double>(end - begin), [&](auto share, Index) {
+                                for (Index i = share.first; i < share.last; ++i) {
+                                    const Index at = begin + i * part;
+                                    parts[i] = move(rule, parameters, at, std::min(part, end - at), by_mean.data() + at,
+                                                    by_variance.data() + at);
+                                }
+                            });
+                            for (const Sums& s : parts) sums += s;
+                        });
         progress.log_variance = rule.next_log_variance;
         check();
     }
@@ -139,7 +135,7 @@ Loss loss_gradient(const Architecture& architecture, const Examples<T>& data, co
     const auto chosen = every_example(n);
     passes.forward(mean, variance, data.X, chosen.data(), n, {training.seed, Noise::training, step});
     Loss loss = passes.loss(data.y, chosen.data(), training.pmin);
-    passes.backward(mean, variance, by_mean, by_log_scale);
+    passes.backward(mean, variance, by_mean, by_log_scale, [](Index, Index) {});
     for (Index i = 0; i < architecture.parameters(); ++i) by_log_scale[i] *= T(2) * variance[i];
     loss.sum /= static_cast<double>(passes.rows() / n);  // over copies
     return loss;

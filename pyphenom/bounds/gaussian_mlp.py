@@ -385,7 +385,8 @@ def inputs(network: GaussianMLP, X: Any) -> Float:
         raise ValueError(f"`X` has {x.shape[1]} columns; expected {network.widths[0]}, the inputs of the network")
     if len(x) >= 2**32:
         raise ValueError(f"`X` has {len(x)} rows; expected fewer than 2^32. Split it")
-    x = x.astype(network.mean.dtype, copy=False)
+    with np.errstate(over="ignore"):
+        x = x.astype(network.mean.dtype, copy=False)
     if x.dtype == np.float32 and not np.isfinite(x).all():
         raise ValueError("`X` holds numbers beyond float32, the type of the network; scale them down")
     return x

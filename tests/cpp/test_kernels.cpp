@@ -6,9 +6,11 @@
 
 #include "core/blas.hpp"
 #include "core/philox.hpp"
+#include "curvature/tiles.hpp"
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
 #include "lanczos/lanczos.hpp"
+#include "pac_bayes/gaussian_mlp_training.hpp"
 #include "pac_bayes/kl_inverse.hpp"
 #include "random_features/features.hpp"
 #include "random_features/width_path.hpp"
@@ -179,6 +181,47 @@ void test_path() {
 
 }  // namespace
 
+// Two epochs of a bound's optimisation: the objective falls, and the number of threads changes no bit.
+void test_bound_optimisation() {
+    using namespace pac_bayes;
+    Architecture network;
+    network.widths = {40, 70, 33, 3};
+    const Index n = 150, count = network.parameters();
+    std::vector<double> X(40 * n);
+    std::vector<std::int64_t> y(n);
+    for (Index i = 0; i < n; ++i) {
+        y[i] = i % 3;
+        for (Index j = 0; j < 40; ++j)
+            X[j + 40 * i] = std::cos(1.0 + static_cast<double>(j * j + 7 * i)) + (j % 3 == y[i] ? 1.0 : 0.0);
+    }
+    std::vector<std::vector<double>> means;
+    std::vector<double> objectives;
+    for (const int threads : {1, 3}) {
+        std::vector<double> mean(count), prior(count), scale(count, -2.0), variance(count), m(count), l(count),
+            m2(count), l2(count);
+        for (Index i = 0; i < count; ++i) mean[i] = prior[i] = 0.2 * std::sin(static_cast<double>(i * i));
+        const Parameters<double> p{mean.data(), scale.data(), variance.data(), m.data(), l.data(),
+                                   m2.data(),   l2.data(),    prior.data(),    nullptr};
+        Training training;
+        training.objective = {Objective::Kind::quadratic, 1e4, 0.05, 1.0};
+        training.batch = 64;
+        training.antithetic = true;
+        training.rate = 0.01;
+        training.threads = threads;
+        pac_bayes::Progress progress;
+        progress.log_variance = -4.0;
+        const Examples<double> data{Matrix<const double>(X.data(), 40, n), y.data()};
+        for (int epoch = 0; epoch < 2; ++epoch)
+            objectives.push_back(train_epoch<double>(network, data, training, p, progress, [] {}).objective);
+        means.push_back(mean);
+        std::vector<Loss> losses(2);
+        draw_losses<double>(network, data, mean.data(), variance.data(), 1e-5, 0, 0, losses, threads, [](Index) {});
+        check(losses[0].errors >= 0 && losses[0].errors <= n && losses[1].not_finite == 0, "draws of a certificate");
+    }
+    check(objectives[1] < objectives[0], "the objective falls");
+    if (curvature::tiled_product<double>()) check(means[0] == means[1], "the number of threads changes no bit");
+}
+
 int main() {
 #ifndef PYPHENOM_SYSTEM_BLAS
     blas_table().dgemm = plain_dgemm;
@@ -188,6 +231,7 @@ int main() {
     test_features();
     test_orthogonalise();
     test_certificate();
+    test_bound_optimisation();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();
     test_path();
