@@ -245,6 +245,37 @@ def test_e14_the_cross_entropy_is_certified_as_such(found):
     assert other.loss == Loss("cross-entropy", 1e-3)
 
 
+def test_e15_a_vote_is_certified_at_twice_the_gibbs_value(found):
+    vote = short(passes=20, predictor="vote")
+    assert vote.value == pytest.approx(2 * found.value, rel=1e-12)
+    assert "vote: the class that most networks" in repr(vote)
+    assert vote.parts()[-1] == ("vote", vote.value)
+    with pytest.raises(ValueError, match="for a vote"):
+        short(predictor="vote", loss="cross-entropy")
+
+
+def test_e15_a_sampled_network_is_certified_by_its_density_ratio(tmp_path):
+    model = mlp()
+    found = short(model, predictor="sampled")
+    weights, total = found.posterior, 0.0
+    for h, mean, rho, centre in zip(weights.sample, weights.mean, weights.log_scale, weights.prior_mean, strict=True):
+        posterior = stats.norm.logpdf(np.float64(h), mean, np.exp(np.float64(rho)))
+        total += (posterior - stats.norm.logpdf(np.float64(h), centre, weights.prior_scale)).sum()
+    assert found.kl == pytest.approx(total, rel=1e-9, abs=1e-9)
+    # The network is at hand, and has the recorded errors.
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.state_dict().items()})
+    rows = weights.bound_rows
+    wrong = int((model(torch.from_numpy(X[rows])).argmax(dim=1).numpy() != Y[rows]).sum())
+    assert found.monte_carlo.sums == (wrong,)
+    assert found.value == ph.bounds.rivasplata(wrong / 300, found.kl, 300, 0.05)
+    assert found.delta.parts[0].delta == 0.05  # no draws to pay for
+    again = Certificate.load(found.save(tmp_path))
+    assert again.verify(X, Y).passed
+    again.posterior.sample[0][0, 0] += 1.0  # another network than the one that the stream gives
+    changed = Certificate.from_json(found.to_json(), again.posterior)
+    assert [check.name for check in changed.verify(X, Y).checks if not check.passed] == ["saved weights"]
+
+
 def test_verify_finds_the_same_and_finds_what_was_changed(found, tmp_path):
     again = Certificate.load(found.save(tmp_path))
     assert again.verify(X, Y).passed
