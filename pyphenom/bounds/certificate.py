@@ -14,18 +14,15 @@ from typing import Any
 import numpy as np
 
 from pyphenom._arrays import as_integer, one_of
+from pyphenom.bounds.accounting import BOTH, POINTS, price, scaled, test_set_value, values
 from pyphenom.bounds.disintegrated import rivasplata
 from pyphenom.bounds.held_out import test_set
 from pyphenom.bounds.ledger import PREDICTORS, DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
-from pyphenom.bounds.monte_carlo import independent_draws, shared_draws
 from pyphenom.bounds.pac_bayes import maurer
 from pyphenom.bounds.posterior import Posterior
 from pyphenom.bounds.rows import Rows, without_overlap
 from pyphenom.bounds.selection import Selection, best_valid
 from pyphenom.bounds.verification import Verification, compared
-from pyphenom.bounds.vote import vote_first_order
-
-POINTS, DRAWS, BOTH = "draw of the points", "Monte Carlo", "draw of the points and of the network"
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,7 +105,7 @@ class Certificate:
             raise ValueError("`held_out` is empty; expected the plain test bound beside the certificate")
         if self.prior.rows is not None and self.prior.rows.indices == self.rows.indices:
             raise ValueError("the prior was learnt on the bound's rows; expected rows of its own")
-        found = _values(self.predictor, self.layers, self.rows, self.delta, self.monte_carlo, self.unions)
+        found = values(self.predictor, self.layers, self.rows, self.delta, self.monte_carlo, self.unions)
         for name, value in zip(("kl", "risk_bound", "value"), found, strict=True):
             if not math.isclose(getattr(self, name), value, rel_tol=1e-9, abs_tol=1e-12):
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; its own account gives {value!r}")
@@ -158,7 +155,7 @@ class Certificate:
                 f"the KL covers {counted} parameters and the network has {parameters}; expected all of them, for a "
                 "parameter outside of the KL was fitted for nothing"
             )
-        kl, risk, value = _values(predictor, layers, rows, delta, monte_carlo, unions)
+        kl, risk, value = values(predictor, layers, rows, delta, monte_carlo, unions)
         return cls(
             value, risk, kl, loss, classes, rows, layers, delta, prior, monte_carlo, held_out, posterior.digest(),
             model, unions, predictor, posterior=posterior,
@@ -202,7 +199,7 @@ class Certificate:
             ("KL", float(bound(self.risk_bound, self.kl, n, share))),
         ]
         if self.unions:
-            found.append(("choices", float(bound(self.risk_bound, self.kl + _price(self.unions), n, share))))
+            found.append(("choices", float(bound(self.risk_bound, self.kl + price(self.unions), n, share))))
         return (*found, ("vote", self.value)) if self.predictor == "vote" else tuple(found)
 
     def best_valid(self) -> Selection:
@@ -218,8 +215,8 @@ class Certificate:
         held, total = self.held_out[0], self.delta.delta
 
         def own(delta: float) -> float:
-            tree = _scaled(self.delta, delta / total)
-            return _values(self.predictor, self.layers, self.rows, tree, self.monte_carlo, self.unions)[2]
+            tree = scaled(self.delta, delta / total)
+            return values(self.predictor, self.layers, self.rows, tree, self.monte_carlo, self.unions)[2]
 
         candidates: dict[str, Callable[[float], float]] = {
             self.predictor: own,
@@ -229,9 +226,9 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record without the weights, ready for JSON."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "posterior"}
+        entries = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "posterior"}
         proved = {"theorem": self.theorem, "reference": self.reference}
-        return proved | {name: _plain(value) for name, value in values.items()}
+        return proved | {name: _plain(value) for name, value in entries.items()}
 
     def to_json(self) -> str:
         """Return the record without the weights as JSON."""
@@ -362,56 +359,6 @@ class Certificate:
         from pyphenom.bounds.account import account
 
         return account(self)
-
-
-def test_set_value(held: HeldOut) -> float:
-    """Return the test bound of a `HeldOut` from its own entries."""
-    return float(test_set(held.errors, held.rows.count, held.delta))
-
-
-test_set_value.__test__ = False  # type: ignore[attr-defined]
-
-
-def risk_bound(draws: MonteCarlo, delta: DeltaTree, candidates: int = 1) -> float:
-    """Return the upper bound on the empirical risk; it fails with the probability that `delta` sets aside for it."""
-    if draws.scheme == "one network":  # its loss on the points is known
-        return draws.mean
-    share = delta.share(DRAWS) / candidates  # the draws of each may fail
-    if draws.scheme == "independent":
-        return float(independent_draws(draws.mean, draws.trials, share))
-    return shared_draws([value / draws.n for value in draws.sums], share)
-
-
-def _price(unions: tuple[Union, ...]) -> float:
-    return math.fsum(union.nats for union in unions)
-
-
-def _values(
-    predictor: str,
-    layers: tuple[Layer, ...],
-    rows: Rows,
-    delta: DeltaTree,
-    draws: MonteCarlo,
-    unions: tuple[Union, ...],
-) -> tuple[float, float, float]:
-    """Return KL, bound on the empirical risk, and certificate."""
-    kl = math.fsum(layer.kl for layer in layers)
-    risk = risk_bound(draws, delta, math.prod(union.candidates for union in unions))
-    share = delta.share(BOTH if predictor == "sampled" else POINTS)
-    bound: Any = {"gibbs": maurer, "vote": vote_first_order, "sampled": rivasplata}[predictor]
-    return kl, risk, float(bound(risk, kl + _price(unions), rows.count, share))
-
-
-def budget(delta: float, predictor: str = "gibbs") -> DeltaTree:
-    """Return a failure probability of which a tenth is set aside for the Monte-Carlo draws, where there are any."""
-    if predictor == "sampled":
-        return DeltaTree("certificate", delta, (DeltaTree(BOTH, delta),))
-    draws = 0.1 * delta
-    return DeltaTree("certificate", delta, (DeltaTree(POINTS, delta - draws), DeltaTree(DRAWS, draws)))
-
-
-def _scaled(tree: DeltaTree, factor: float) -> DeltaTree:
-    return DeltaTree(tree.name, tree.delta * factor, tuple(_scaled(part, factor) for part in tree.parts))
 
 
 def _tree(given: Any) -> DeltaTree:

@@ -21,7 +21,8 @@ from pyphenom.bounds._torch_model import (
     stack,
     streams,
 )
-from pyphenom.bounds.certificate import Certificate, budget
+from pyphenom.bounds.accounting import budget
+from pyphenom.bounds.certificate import Certificate
 from pyphenom.bounds.ledger import LOSSES, ORIGINS, PREDICTORS, Loss, Provenance, Union
 from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.split import split

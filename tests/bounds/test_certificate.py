@@ -10,7 +10,7 @@ import pytest
 
 from pyphenom.bounds import Certificate, DeltaTree, HeldOut, Loss, MonteCarlo, Posterior, Provenance, Rows, Union
 from pyphenom.bounds import test_set as binomial_bound
-from pyphenom.bounds.certificate import budget
+from pyphenom.bounds.accounting import budget
 from pyphenom.bounds.rows import digest, distinct
 
 N = 40
