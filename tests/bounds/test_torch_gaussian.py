@@ -143,3 +143,15 @@ def test_e16_the_violation_rates_of_the_simulation():
     assert violated["fresh weights for each point"] <= delta
     assert violated["one network, counted once"] <= delta
     assert violated["one network, counted for each point"] > 3 * delta  # the error that the plan rules out
+
+
+def test_every_pass_and_every_block_has_noise_of_its_own():
+    many, labels = torch.from_numpy(X[:1]).expand(2 * BLOCK, -1), torch.from_numpy(Y[:1]).expand(2 * BLOCK)
+    gaussian, loss = network(STACKS[0][0], many), Loss("cross-entropy", 1e-4)
+    for scheme in ("independent", "shared"):
+        once = draw(gaussian, many[:BLOCK], labels[:BLOCK], loss, scheme, 3, 7, lambda done, total: None)
+        twice = draw(gaussian, many, labels, loss, scheme, 3, 7, lambda done, total: None)
+        assert len(set(once)) == 3
+        # The same network serves all blocks of a shared pass, and none of an independent one.
+        assert (np.abs(np.array(twice) - 2 * np.array(once)) < 1e-6).all() == (scheme == "shared")
+        assert once == draw(gaussian, many[:BLOCK], labels[:BLOCK], loss, scheme, 3, 7, lambda done, total: None)
