@@ -38,6 +38,7 @@ from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, v
 
 if TYPE_CHECKING:
     from pyphenom.bounds.torch_certify import certify
+    from pyphenom.bounds.torch_gibbs import GibbsNetwork, gibbs_network
 
 __all__ = [
     "BoundOptimisation",
@@ -46,6 +47,7 @@ __all__ = [
     "DeltaTree",
     "Draws",
     "GaussianMLP",
+    "GibbsNetwork",
     "HeldOut",
     "InverseGradient",
     "Layer",
@@ -75,6 +77,7 @@ __all__ = [
     "gaussian_kl",
     "gaussian_kl_layers",
     "gaussian_log_ratio",
+    "gibbs_network",
     "golowich_bound",
     "independent_draws",
     "index_cost",
@@ -107,8 +110,11 @@ __all__ = [
 ]
 
 
+# torch takes a second to import: only who certifies a model pays for it.
+_LAZY = {"GibbsNetwork": "torch_gibbs", "certify": "torch_certify", "gibbs_network": "torch_gibbs"}
+
+
 def __getattr__(name: str) -> Any:
-    # torch takes a second to import: only who certifies a model pays for it.
-    if name == "certify":
-        return importlib.import_module(f"{__name__}.torch_certify").certify
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -68,7 +68,7 @@ class Counting(nn.Module):
         self.register_buffer("seen", torch.zeros(()))
 
     def reset_parameters(self):
-        self.layer.reset_parameters()
+        self.seen.zero_()
 
     def forward(self, x):
         self.seen += len(x)
@@ -193,6 +193,32 @@ def test_the_prior_depends_on_its_own_rows_alone(found):
     changed = X.copy()
     changed[found.posterior.prior_rows[0]] += 1.0
     assert short(inputs=changed).prior.means != found.prior.means
+
+
+class Shifted(NaNOutputs):
+    """Has a buffer that may have been learnt, and no rule to renew it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(4))
+
+    def forward(self, x):
+        return self.layer(x - self.mean)
+
+
+def test_a_trained_prior_renews_every_weight_and_refuses_what_it_cannot_renew():
+    for name, model in (
+        ("mean", Shifted()),
+        ("parametrizations.weight.original0", nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))),
+    ):
+        with pytest.raises(ValueError, match=f"'{name}', which no reset_parameters"):
+            short(model)
+        assert short(model, prior="continue", prior_rows=[]).prior.rows.count == 300
+    trained = norm().eval()
+    trained[1].running_mean += 5.0
+    assert short(trained).posterior.buffers["1.running_mean"].max() < 4.0  # set anew on the prior's rows
+    attention = nn.Sequential(nn.Unflatten(1, (2, 2)), nn.TransformerEncoderLayer(2, 1, 4, 0.0, batch_first=True))
+    assert short(nn.Sequential(attention, nn.Flatten(), nn.Linear(4, 3))).monte_carlo.scheme == "shared"
 
 
 def test_given_weights_stay_the_priors_means():
