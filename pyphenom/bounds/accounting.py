@@ -49,7 +49,7 @@ def values(
 ) -> tuple[float, float, float]:
     """Return KL, bound on the empirical risk, and certificate."""
     kl = math.fsum(layer.kl for layer in layers)
-    risk = risk_bound(draws, delta, math.prod(union.candidates for union in unions))
+    risk = risk_bound(draws, delta, math.prod(union.candidates for union in unions if union.draws))
     share = delta.share(BOTH if predictor == "sampled" else POINTS)
     bound: Any = {"gibbs": maurer, "vote": vote_first_order, "sampled": rivasplata}[predictor]
     return kl, risk, float(bound(risk, kl + price(unions), rows.count, share))

@@ -117,10 +117,14 @@ class Union:
         Was chosen.
     candidates : int
         Of how many, fixed in advance and of equal weight. The price is its logarithm, added to the KL.
+    draws : bool
+        Whether each candidate had Monte-Carlo draws of its own, which get equal shares of their delta. Not so for
+        priors that are compared for one posterior.
     """
 
     what: str
     candidates: int
+    draws: bool = True
 
     def __post_init__(self) -> None:
         if self.candidates < 1:

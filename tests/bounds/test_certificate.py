@@ -8,9 +8,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from pyphenom.bounds import Certificate, DeltaTree, HeldOut, Loss, MonteCarlo, Posterior, Provenance, Rows, Union
+from pyphenom.bounds import Certificate, DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Posterior, Provenance, Rows, Union
 from pyphenom.bounds import test_set as binomial_bound
-from pyphenom.bounds.accounting import budget
+from pyphenom.bounds.accounting import budget, values
 from pyphenom.bounds.rows import digest, distinct
 
 N = 40
@@ -157,6 +157,25 @@ def test_e8_e9_e25_a_choice_costs_its_logarithm_and_its_share_of_the_draws(found
     assert chosen.value > found.value
     with pytest.raises(ValueError, match="at least 1"):
         Union("certificates", 0)
+
+
+@pytest.mark.parametrize(
+    ("risk", "kl", "n", "published", "value"),
+    [
+        (0.019993, 187.5, 30000, 0.058034, 0.044686),
+        (0.010262, 124.28, 30000, 0.036934, 0.026219),
+        (0.095516, 8258.06, 60000, 0.349621, 0.321191),
+    ],
+)
+def test_one_pass_with_fresh_weights_beats_two_thousand_without(risk, kl, n, published, value):
+    """The audited rerun of a published recipe, m = 2000, union over 999 prior scales, half of delta for the draws."""
+    tree = DeltaTree("all", 0.01, (DeltaTree("draw of the points", 0.005), DeltaTree("Monte Carlo", 0.005)))
+    draws, rows = MonteCarlo("independent", (risk * n,), n, 1, 2, ""), Rows(n, "", "")
+    unions = (Union("prior scales", 999, draws=False),)
+    found = values("gibbs", (Layer("all", 1, kl),), rows, tree, draws, unions)[2]
+    assert found == pytest.approx(value, abs=1e-4)
+    if kl < 1000:
+        assert found < 0.8 * published
 
 
 def test_e23_draws_from_the_stream_of_the_training_are_refused():
