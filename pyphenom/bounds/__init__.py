@@ -16,7 +16,8 @@ from pyphenom.bounds.disintegrated import (
 )
 from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpected_bernstein
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
-from pyphenom.bounds.gaussian_mlp import Draws, GaussianMLP, draws, sample_outputs
+from pyphenom.bounds.gaussian_draws import Draws, draws, sample_outputs
+from pyphenom.bounds.gaussian_mlp import GaussianMLP
 from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union

@@ -13,8 +13,8 @@ from pyphenom.bounds import _torch_gaussian
 from pyphenom.bounds._torch_gaussian import GaussianNetwork, Show
 from pyphenom.bounds._torch_model import widths
 from pyphenom.bounds.bound_optimisation import optimise_bound
+from pyphenom.bounds.gaussian_draws import draws as native_draws
 from pyphenom.bounds.gaussian_mlp import GaussianMLP
-from pyphenom.bounds.gaussian_mlp import draws as native_draws
 from pyphenom.bounds.held_out import test_set
 from pyphenom.bounds.ledger import HeldOut, Loss, MonteCarlo
 from pyphenom.bounds.posterior import Posterior
