@@ -33,6 +33,7 @@ from pyphenom.bounds.pac_bayes import dziugaite_roy, maurer, mcallester, quadrat
 from pyphenom.bounds.posterior import Posterior
 from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.selection import Selection, best_valid, index_cost
+from pyphenom.bounds.training import Training
 from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_growth, relu_vc_dimension, vc_bound
 from pyphenom.bounds.verification import Check, Verification
 from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
@@ -59,6 +60,7 @@ __all__ = [
     "Provenance",
     "Rows",
     "Selection",
+    "Training",
     "Union",
     "Verification",
     "best_valid",
