@@ -408,6 +408,44 @@ def class_spectrum(canvas):
     finish(right, "C outliers below 0, C - 1 above", "cosine β", "log(drop after C - 1 / after C)", "linear", "linear")
 
 
+def draws_of_a_posterior(n, repetitions, rng):
+    """Return the exact Gibbs risk of a linear classifier, and error rates of passes with fresh and shared weights."""
+    points, mean = rng.standard_normal((n, 20)).astype(np.float32), 0.6 * rng.standard_normal(20)
+    labels = (points @ mean + rng.standard_normal(n) > 0).astype(int)
+    # Two logits whose difference has the weights N(mean, I) and the bias N(0, 1).
+    layer = np.stack([-mean / 2, mean / 2]).astype(np.float32), np.zeros(2, np.float32)
+    posterior = ph.bounds.GaussianMLP.around([layer], np.sqrt(0.5))
+    margins = (points @ mean) * (2 * labels - 1)
+    risk = np.mean(ph.bounds.exact_binary_risk(margins, np.sqrt((points**2).sum(axis=1) + 1)))
+    fresh = ph.bounds.draws(posterior, points, labels, repetitions).errors / n
+    scores = (mean + rng.standard_normal((repetitions, 20))) @ points.T + rng.standard_normal((repetitions, 1))
+    return risk, fresh, ((scores > 0) != labels).mean(axis=1)
+
+
+def certificate(canvas):
+    """Draw the error rates of passes with fresh and with shared weights, and how often their bounds fail."""
+    left, right = canvas.subplots(1, 2)
+    n, repetitions = 1000, 4000
+    risk, fresh, shared = draws_of_a_posterior(n, repetitions, np.random.default_rng(0))
+    bins = np.linspace(min(shared.min(), fresh.min()), max(shared.max(), fresh.max()), 60)
+    left.hist(shared, bins, color="C1", alpha=0.7, label="one network for all points")
+    left.hist(fresh, bins, color="C0", alpha=0.7, label="a fresh network for each point")
+    left.axvline(risk, color="0.2", linestyle="--", linewidth=1.2, label="exact empirical risk")
+    finish(left, f"{repetitions} passes over {n} points", "error rate of a pass", "passes", "linear", "linear")
+
+    deltas = np.geomspace(0.001, 0.5, 25)
+    inverse = ph.bounds.kl_inverse
+    rates = {
+        "a fresh network for each point, n trials": [np.mean(inverse(fresh, np.log(1 / d) / n) < risk) for d in deltas],
+        "one network, taken for n trials": [np.mean(inverse(shared, np.log(1 / d) / n) < risk) for d in deltas],
+        "one network, one trial": [np.mean(inverse(shared, np.log(1 / d)) < risk) for d in deltas],
+    }
+    for colour, (label, values) in zip(("C0", "C1", "C2"), rates.items(), strict=True):
+        right.plot(deltas, np.maximum(values, 1e-4), "o", markersize=4, color=colour, label=label)
+    right.plot(deltas, deltas, color="0.2", linestyle="--", linewidth=1.2, label="the probability that was granted")
+    finish(right, "how often the bound is below the risk", "δ′", "share of passes (0 is drawn at 0.0001)")
+
+
 def draw(folder):
     """Draw every figure into a folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Tables, figures, files and pages for people and for programs, from the results of studies."""
 
+from .certificate import draw_certificate
 from .figures import divergence, draw, measurement, save_figure, style, theory
 from .html import command, html, to_dict, write_report
 from .save import save
@@ -10,6 +11,7 @@ __all__ = [
     "command",
     "divergence",
     "draw",
+    "draw_certificate",
     "draw_spectrum",
     "html",
     "measurement",
