@@ -232,8 +232,11 @@ def _noise(w: dict[str, Tensor], count: int, seed: int, chunk: int) -> Iterator[
     """Give `count` standard normal draws of every parameter, some at a time, the same ones for a seed."""
     stream = torch.Generator().manual_seed(seed)
     for start in range(0, count, chunk):
-        here = min(chunk, count - start)
-        yield {name: torch.randn(here, *v.shape, generator=stream, dtype=v.dtype).to(v.device) for name, v in w.items()}
+        drawn = [
+            {name: torch.randn(v.shape, generator=stream, dtype=v.dtype) for name, v in w.items()}
+            for _ in range(min(chunk, count - start))
+        ]
+        yield {name: torch.stack([draw[name] for draw in drawn]).to(v.device) for name, v in w.items()}
 
 
 def _ascent(
