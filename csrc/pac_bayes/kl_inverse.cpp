@@ -140,7 +140,8 @@ PYPHENOM_INLINE Root solve(DoubleDouble a2, DoubleDouble b2, double c) {
     const double cb = c * b, pinsker = cb + std::sqrt(cb) * std::sqrt(cb + 2 * a);
     const double entropy = a * ln(a, a < 0.5 ? a - 1 : -b) + b * ln(b, b < 0.5 ? b - 1 : -a);
     double v = larger(exponential(smaller((entropy - c) * rb, 0.0)), least_v);
-    const bool inside = pinsker < b - v;
+    // The second loses its digits where it is small; there the first is below b.
+    const bool inside = v > 0.75 * b || pinsker < b - v;
     double d = inside ? pinsker : b - v;
     v = inside ? b - d : v;
     bool near = d <= v;

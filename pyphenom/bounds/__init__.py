@@ -8,14 +8,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pyphenom.bounds.disintegrated import (
+    blanchard_fleuret,
+    disintegrated_catoni,
+    gaussian_log_ratio,
+    rivasplata,
+    viallard,
+)
+from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpected_bernstein
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
-from pyphenom.bounds.held_out import test_set
+from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.mdl import CodeLength, doubling_blocks, prequential
 from pyphenom.bounds.measures import WeightNorms, norm_measures, pac_bayes_measures, steps_to_loss
 from pyphenom.bounds.moments import log_xi
-from pyphenom.bounds.pac_bayes import maurer
+from pyphenom.bounds.monte_carlo import (
+    empirical_bernstein,
+    exact_binary_risk,
+    exact_risk,
+    independent_draws,
+    shared_draws,
+)
+from pyphenom.bounds.pac_bayes import dziugaite_roy, maurer, mcallester, quadratic, refined_pinsker, thiemann
 from pyphenom.bounds.ranking import Granulated, conditional_information, granulated_kendall, kendall
+from pyphenom.bounds.selection import Selection, best_valid, index_cost
+from pyphenom.bounds.uniform import golowich_bound, rademacher_bound, relu_log_growth, relu_vc_dimension, vc_bound
+from pyphenom.bounds.vote import c_bound, vote_disagreement, vote_first_order, vote_tandem
 
 if TYPE_CHECKING:
     from pyphenom.bounds.torch_gradients import fisher_rao, gradient_noise, input_derivative
@@ -28,16 +46,32 @@ __all__ = [
     "ComplexityMeasures",
     "Granulated",
     "InverseGradient",
+    "Selection",
     "WeightNorms",
+    "best_valid",
     "binary_kl",
+    "blanchard_fleuret",
+    "c_bound",
+    "catoni",
+    "catoni_grid",
+    "catoni_union",
     "complexity_measures",
     "conditional_information",
+    "disintegrated_catoni",
     "doubling_blocks",
+    "dziugaite_roy",
+    "empirical_bernstein",
+    "exact_binary_risk",
+    "exact_risk",
     "fisher_rao",
     "gaussian_kl",
     "gaussian_kl_layers",
+    "gaussian_log_ratio",
+    "golowich_bound",
     "gradient_noise",
     "granulated_kendall",
+    "independent_draws",
+    "index_cost",
     "input_derivative",
     "kendall",
     "kl_inverse",
@@ -45,14 +79,32 @@ __all__ = [
     "log_xi",
     "margins",
     "maurer",
+    "mcallester",
     "norm_measures",
+    "occam",
     "optimal_prior_scale",
     "pac_bayes_measures",
     "path_norm",
     "perturbation_scale",
     "prequential",
+    "quadratic",
+    "quantised_bits",
+    "rademacher_bound",
+    "refined_pinsker",
+    "relu_log_growth",
+    "relu_vc_dimension",
+    "rivasplata",
+    "self_delimiting_bits",
+    "shared_draws",
     "steps_to_loss",
     "test_set",
+    "thiemann",
+    "unexpected_bernstein",
+    "vc_bound",
+    "viallard",
+    "vote_disagreement",
+    "vote_first_order",
+    "vote_tandem",
     "weight_norms",
     "worst_case_rise",
     "worst_case_scale",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 Array: TypeAlias = NDArray[np.float64]
 Values: TypeAlias = float | Array
 """A Python float for scalar arguments, a float64 array of their broadcast shape otherwise."""
-
-THREADS = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
 
 
 def real(name: str, value: ArrayLike) -> Array:
@@ -31,7 +28,7 @@ def real(name: str, value: ArrayLike) -> Array:
     return result
 
 
-def _demand(name: str, array: Array, good: Any, expected: str) -> Array:
+def demand(name: str, array: Array, good: Any, expected: str) -> Array:
     if not np.all(good):
         bad = array[~np.asarray(good)].flat[0]
         raise ValueError(f"`{name}` is {bad:.17g}; expected {expected}")
@@ -41,7 +38,7 @@ def _demand(name: str, array: Array, good: Any, expected: str) -> Array:
 def risk(name: str, value: ArrayLike) -> Array:
     """Return rates in [0, 1]."""
     array = real(name, value)
-    return _demand(
+    return demand(
         name, array, (array >= 0) & (array <= 1), "a rate in [0, 1]. Divide counts by n and losses by their range"
     )
 
@@ -49,7 +46,7 @@ def risk(name: str, value: ArrayLike) -> Array:
 def divergence(name: str, value: ArrayLike) -> Array:
     """Return finite numbers >= 0."""
     array = real(name, value)
-    return _demand(
+    return demand(
         name, array, (array >= 0) & np.isfinite(array), "a finite number >= 0, in nats. Recompute it in float64"
     )
 
@@ -57,26 +54,27 @@ def divergence(name: str, value: ArrayLike) -> Array:
 def positive(name: str, value: ArrayLike, expected: str = "a finite number > 0") -> Array:
     """Return finite numbers > 0."""
     array = real(name, value)
-    return _demand(name, array, (array > 0) & np.isfinite(array), expected)
+    return demand(name, array, (array > 0) & np.isfinite(array), expected)
 
 
 def confidence(name: str, value: ArrayLike) -> Array:
     """Return probabilities strictly between 0 and 1."""
     array = real(name, value)
-    return _demand(
+    return demand(
         name, array, (array > 0) & (array < 1), "a probability of failure strictly between 0 and 1, such as 0.05"
     )
 
 
-def count(name: str, value: ArrayLike, low: int = 1) -> Array:
+def whole(name: str, value: ArrayLike, low: int, meaning: str) -> Array:
     """Return whole numbers >= low, as float64."""
     array = real(name, value)
-    return _demand(
-        name,
-        array,
-        (array >= low) & (array == np.floor(array)) & (array < 2.0**53),
-        f"a whole number >= {low}, the number of distinct points that the risk was measured on",
-    )
+    good = (array >= low) & (array == np.floor(array)) & (array < 2.0**53)
+    return demand(name, array, good, f"a whole number >= {low}, {meaning}")
+
+
+def count(name: str, value: ArrayLike, low: int = 1) -> Array:
+    """Return numbers of points, as float64."""
+    return whole(name, value, low, "the number of distinct points that the risk was measured on")
 
 
 def errors(name: str, value: ArrayLike, n: Array) -> Array:
@@ -84,7 +82,7 @@ def errors(name: str, value: ArrayLike, n: Array) -> Array:
     array = real(name, value)
     broadcast(errors=array, n=n)
     good = (array >= 0) & (array == np.floor(array))
-    _demand(name, array, good, "a whole number of errors >= 0. Pass the count, not the rate")
+    demand(name, array, good, "a whole number of errors >= 0. Pass the count, not the rate")
     if not np.all(array <= n):
         raise ValueError(f"`{name}` is {array.max():g}; expected at most `n`, which is {n.min():g}")
     return array

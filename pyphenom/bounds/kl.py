@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from pyphenom import _core
 from pyphenom._arrays import one_of
 from pyphenom.bounds import _checks
-from pyphenom.bounds._checks import THREADS, Array, Values
+from pyphenom.bounds._checks import Array, Values
+from pyphenom.random_features.features import threads
 
 
 def binary_kl(q: ArrayLike, p: ArrayLike) -> Values:
@@ -43,7 +44,7 @@ def binary_kl(q: ArrayLike, p: ArrayLike) -> Values:
     """
     first, second = np.broadcast_arrays(*_same(q=_checks.risk("q", q), p=_checks.risk("p", p)))
     out = np.empty(first.shape)
-    _core.kl_divergence(_flat(first), _flat(second), out.reshape(-1), THREADS)
+    _core.kl_divergence(_flat(first), _flat(second), out.reshape(-1), threads())
     return _checks.unwrap(out)
 
 
@@ -73,7 +74,7 @@ def kl_inverse(risk: ArrayLike, budget: ArrayLike, side: str = "upper") -> Value
 
     References
     ----------
-    Langford and Seeger 2001; the gradient is that of Reeb et al. 2018, appendix A.
+    Langford and Seeger 2001; the gradient is that of Reeb et al. 2018.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def kl_inverse(risk: ArrayLike, budget: ArrayLike, side: str = "upper") -> Value
     word = one_of("side", side, ("upper", "lower"))
     q, c = _arguments(risk, budget)
     out = np.empty(q.shape)
-    _core.kl_inverse(_flat(q), _flat(c), out.reshape(-1), word, THREADS)
+    _core.kl_inverse(_flat(q), _flat(c), out.reshape(-1), word, threads())
     return _checks.unwrap(out)
 
 
@@ -136,7 +137,7 @@ def kl_inverse_gradient(risk: ArrayLike, budget: ArrayLike, side: str = "upper")
 
     References
     ----------
-    Reeb, Doerr, Gerwinn, Rakitsch 2018, appendix A.
+    Reeb, Doerr, Gerwinn, Rakitsch 2018.
 
     Examples
     --------
@@ -147,7 +148,7 @@ def kl_inverse_gradient(risk: ArrayLike, budget: ArrayLike, side: str = "upper")
     q, c = _arguments(risk, budget)
     value, by_risk, by_budget = np.empty(q.shape), np.empty(q.shape), np.empty(q.shape)
     _core.kl_inverse_gradient(
-        _flat(q), _flat(c), value.reshape(-1), by_risk.reshape(-1), by_budget.reshape(-1), word, THREADS
+        _flat(q), _flat(c), value.reshape(-1), by_risk.reshape(-1), by_budget.reshape(-1), word, threads()
     )
     return InverseGradient(_checks.unwrap(value), _checks.unwrap(by_risk), _checks.unwrap(by_budget))
 
