@@ -2,9 +2,10 @@
 
 A bound on capacity that does not look at labels cannot tell a network that learnt from one that fitted random labels
 (Zhang et al. 2017), and one that grows with the width speaks against the wider network, which errs less (Neyshabur et
-al. 2015). Networks of several widths learn even from odd digits, with some labels redrawn. Of each are computed the VC bound
-by its growth function, Golowich, Rakhlin and Shamir's norm bound with its constants, and PAC-Bayes certificates of the network with Gaussian noise on its weights, with a prior at initialisation and with one that was
-learnt on half of the points; beside them measures, which bound nothing but may rank.
+al. 2015). Networks of several widths learn even from odd digits, with some labels redrawn. Of each are computed the VC
+bound by its growth function, Golowich, Rakhlin and Shamir's norm bound with its constants, and PAC-Bayes certificates
+of the network with Gaussian noise on its weights, with a prior at initialisation and with one that was learnt on half
+of the points; beside them measures, which bound nothing but may rank.
 """
 
 from __future__ import annotations
