@@ -43,7 +43,7 @@ DRAWS = 10  # of the noise for each point
 GUESS = 0.5
 MEASURES = ("log_prod_of_fro", "log_prod_of_spec", "path_norm", "l2_distance", "fisher_rao", "pacbayes_flatness")
 
-Net: TypeAlias = tuple[Array, Array, Array, float]
+Net: TypeAlias = tuple[Array, Array, Array, Array]
 """Weights and biases of a hidden ReLU layer and of one output, whose sign is the class."""
 
 
@@ -78,7 +78,7 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
 def _net(model: nn.Module) -> Net:
     """Return the difference of the two outputs as a network with one."""
     W, b, V, c = (value.detach().double().numpy() for value in model.parameters())
-    return W, b, V[1] - V[0], float(c[1] - c[0])
+    return W, b, V[1] - V[0], np.asarray(c[1] - c[0])
 
 
 def _output(net: Net, X: Array) -> Array:
@@ -104,7 +104,7 @@ def _uniform(model: nn.Module, X: Array, y: Any) -> dict[str, float]:
     widths, gaps = (INPUTS, len(b), 1), (2.0 * y - 1.0) * _output(net, X)
     growth = bounds.relu_log_growth(widths, 2 * N)
     # A bias is a weight on a constant input, which a hidden unit of weight 1 hands on.
-    norms = np.sqrt([np.sum(W**2) + np.sum(b**2) + 1.0, np.sum(v**2) + c**2])
+    norms = [float(np.sqrt(np.sum(W**2) + np.sum(b**2) + 1.0)), float(np.sqrt(np.sum(v**2) + c**2))]
     lengths = np.sqrt(np.sum(X**2, axis=1) + 1.0)
     margin = [bounds.golowich_bound(float(np.mean(gaps < 2.0**-k)), DELTA, norms, lengths, k) for k in range(10)]
     return {
