@@ -36,12 +36,20 @@ REPLICATES = {"smoke": 1, "quick": 8, "full": 30}
 N, INPUTS = 1000, 64
 HALF, REST = slice(0, N // 2), slice(N // 2, N)
 FIRST = Recipe(steps=1500, learning_rate=0.01, batch_size=100, optimiser="adam")
-SECOND = Recipe(steps=300, learning_rate=0.005, batch_size=100, optimiser="adam", schedule="linear")
+SECOND = Recipe(steps=300, learning_rate=0.003, batch_size=100, optimiser="adam", schedule="linear")
 DELTA = 0.05
 SCALES = 0.02 * 2.0 ** (np.arange(12) / 2)  # of the noise; each pays a twelfth of delta
 DRAWS = 10  # of the noise for each point
 GUESS = 0.5
-MEASURES = ("log_prod_of_fro", "log_prod_of_spec", "path_norm", "l2_distance", "fisher_rao", "pacbayes_flatness")
+MEASURES = (
+    "log_bartlett",
+    "log_prod_of_fro",
+    "log_prod_of_spec",
+    "path_norm",
+    "l2_distance",
+    "fisher_rao",
+    "pacbayes_flatness",
+)
 
 Net: TypeAlias = tuple[Array, Array, Array, Array]
 """Weights and biases of a hidden ReLU layer and of one output, whose sign is the class."""
@@ -120,20 +128,26 @@ def _certificates(
     """Certificates of the network with noise on its weights, on the points that the prior has not seen.
 
     Mean and scale of the noise are the posterior's, and the scale is the prior's too. Each of the K scales has
-    delta / 2K for its draws, fresh ones for every point, and delta / 2K for the points; the least bound is chosen.
+    delta / 2K for its draws, fresh ones for every point, and delta / 2K for the points; the least bound is chosen. The
+    one whose prior has seen its points, learnt from them and kept as the posterior, is no certificate: a control.
     """
-    net, rng, share = _net(end), streams.rng("order"), DELTA / (2 * len(SCALES))
-    drawn = [_noisy_errors(net, X[:N], 2.0 * y - 1.0, scale, rng) for scale in SCALES]
+    nets = {"start": _net(start), "half": _net(half), "end": _net(end)}
+    rng, share, signs, truth = streams.rng("order"), DELTA / (2 * len(SCALES)), 2.0 * y - 1.0, 2.0 * odd[N:] - 1.0
     found: dict[str, float] = {}
-    for name, prior, points in (("init", _net(start), slice(0, N)), ("learnt", _net(half), REST), ("seen", net, REST)):
-        way = sum(float(np.sum((a - b) ** 2)) for a, b in zip(net, prior, strict=True))
+    drawn = {who: [_noisy_errors(nets[who], X[:N], signs, scale, rng) for scale in SCALES] for who in ("half", "end")}
+    for name, who, before, points in (
+        ("init", "end", "start", slice(0, N)),
+        ("learnt", "end", "half", REST),
+        ("seen", "half", "half", HALF),
+    ):
+        way = sum(float(np.sum((a - b) ** 2)) for a, b in zip(nets[who], nets[before], strict=True))
         values = []
-        for scale, errors in zip(SCALES, drawn, strict=True):
+        for scale, errors in zip(SCALES, drawn[who], strict=True):
             n = len(errors[points])
             risk = bounds.independent_draws(float(np.mean(errors[points])), DRAWS * n, share)
             values.append(float(bounds.maurer(risk, way / (2.0 * scale**2), n, share)))
         best = int(np.argmin(values))
-        gibbs = float(np.mean(_noisy_errors(net, X[N:], 2.0 * odd[N:] - 1.0, SCALES[best], rng)))
+        gibbs = float(np.mean(_noisy_errors(nets[who], X[N:], truth, SCALES[best], rng)))
         found |= {f"{name}_certificate": values[best], f"{name}_slack": values[best] - _of_the_law(gibbs, p)}
     return found
 
@@ -239,6 +253,7 @@ study = Study(
         "Neyshabur, Tomioka, Srebro, In search of the real inductive bias, ICLR workshop 2015",
         "Bartlett, Harvey, Liaw, Mehrabian, Nearly-tight VC-dimension bounds for piecewise linear networks, JMLR 2019",
         "Golowich, Rakhlin, Shamir, Size-independent sample complexity of neural networks, COLT 2018, Theorem 1",
+        "Bartlett, Foster, Telgarsky, Spectrally-normalized margin bounds for neural networks, NIPS 2017, Theorem 1.1",
         "Maurer, A note on the PAC-Bayesian theorem, 2004, Theorem 5",
         "Jiang, Neyshabur, Mobahi, Krishnan, Bengio, Fantastic generalization measures, ICLR 2020, section 5.2",
     ),
@@ -247,7 +262,7 @@ study = Study(
     cells=cells,
     measure=measure,
     guards=(
-        _guard("learnt", "true labels are learnt: the training error is below 2 %", TRUE, 0.02),
+        _guard("learnt", "true labels are learnt: the training error is below 5 %", TRUE, 0.05),
         _guard("remembered", "random labels are fitted far better than by guessing: below 40 %", RANDOM, 0.4),
     ),
     claims=(
@@ -262,8 +277,8 @@ study = Study(
         Claim("certificates-hold", "certificates are violated less often than their delta allows",
               _violations(("init", "learnt"), ARMS), Less(DELTA), quantities=("init_slack", "learnt_slack")),
         _growth("vc-grows", "vc_dimension", Greater(0.9), "the VC dimension grows like the width, at least"),
-        _growth("norms-grow", "log_prod_of_fro", Greater(), "the product of the Frobenius norms grows with the width",
-                log=False),
+        _growth("norms-grow", "log_bartlett", Greater(), "the norms of Bartlett, Foster and Telgarsky's bound grow with "
+                "the width, at a fixed margin", log=False),
         _growth("certificate-grows", "learnt_certificate", Greater(), "so does the certificate, whose noise is the "
                 "same on every weight"),
         _growth("paths-fall", "path_norm", Less(), "the path norm falls with the width"),
@@ -271,10 +286,11 @@ study = Study(
                 "for a factor e of the width", log=False),
         _ranks("certificate-ranks-labels", "learnt_certificate", "at one width the certificate ranks networks by how "
                "many labels were redrawn, as the true error does: rank correlation above a half"),
-        _ranks("norms-rank-labels", "log_prod_of_fro", "so does the product of the Frobenius norms"),
+        _ranks("norms-rank-labels", "log_bartlett", "so do the norms"),
         _ranks("paths-rank-labels", "path_norm", "and the path norm"),
         *(_ranks(f"{name.replace('_', '-')}-labels", name, f"{name}: rank correlation with the error over labels",
-                 primary=False) for name in ("log_prod_of_spec", "l2_distance", "fisher_rao", "pacbayes_flatness")),
+                 primary=False) for name in ("log_prod_of_fro", "log_prod_of_spec", "l2_distance", "fisher_rao",
+                                                  "pacbayes_flatness")),
         *(_ranks(f"{name.replace('_', '-')}-widths", name, f"{name}: rank correlation with the error over widths",
                  parameter="width", primary=False) for name in ("vc_dimension", "learnt_certificate", *MEASURES)),
     ),
@@ -298,8 +314,8 @@ study = Study(
         Figure("train-error", "Training error", "train_error", "width", "width", "training error", ARMS, "log"),
         Figure("vc", "VC dimension, by inversion of the growth function", "vc_dimension", "width", "width",
                "points", ARMS, "log", "log"),
-        Figure("norms", "Product of the Frobenius norms, v", "log_prod_of_fro", "width", "width", "ln(v / n) / 2", ARMS,
-               "log"),
+        Figure("norms", "Norms of Bartlett, Foster and Telgarsky's bound, at a margin of 1", "log_bartlett", "width",
+               "width", "ln(v / n) / 2", ARMS, "log"),
         Figure("paths", "Path norm, v", "path_norm", "width", "width", "root of v / n", ARMS, "log", "log"),
         Figure("flatness", "Noise that raises the training error by 0.1", "pacbayes_flatness", "width", "width",
                "1 / (standard deviation, root n)", ARMS, "log", "log"),
