@@ -132,7 +132,7 @@ def _certificates(
     one whose prior has seen its points, learnt from them and kept as the posterior, is no certificate: a control.
     """
     nets = {"start": _net(start), "half": _net(half), "end": _net(end)}
-    rng, share, signs, truth = streams.rng("order"), DELTA / (2 * len(SCALES)), 2.0 * y - 1.0, 2.0 * odd[N:] - 1.0
+    rng, share, signs, truth = streams.rng("noise"), DELTA / (2 * len(SCALES)), 2.0 * y - 1.0, 2.0 * odd[N:] - 1.0
     found: dict[str, float] = {}
     drawn = {who: [_noisy_errors(nets[who], X[:N], signs, scale, rng) for scale in SCALES] for who in ("half", "end")}
     for name, who, before, points in (
@@ -277,8 +277,8 @@ study = Study(
         Claim("certificates-hold", "certificates are violated less often than their delta allows",
               _violations(("init", "learnt"), ARMS), Less(DELTA), quantities=("init_slack", "learnt_slack")),
         _growth("vc-grows", "vc_dimension", Greater(0.9), "the VC dimension grows like the width, at least"),
-        _growth("norms-grow", "log_bartlett", Greater(), "the norms of Bartlett, Foster and Telgarsky's bound grow with "
-                "the width, at a fixed margin", log=False),
+        _growth("norms-grow", "log_bartlett", Greater(), "the norms of Bartlett, Foster and Telgarsky's bound grow "
+                "with the width, at a fixed margin", log=False),
         _growth("certificate-grows", "learnt_certificate", Greater(), "so does the certificate, whose noise is the "
                 "same on every weight"),
         _growth("paths-fall", "path_norm", Less(), "the path norm falls with the width"),

@@ -96,7 +96,7 @@ def test_certificates_are_the_theorem_with_every_share_paid(short, monkeypatch):
     found = phenomenon._certificates(start, half, end, X, odd, odd[:1000], 0.0, Streams(0, study.name, 0))
     a, b = (phenomenon._net(model) for model in (start, end))
     kl = sum(((np.asarray(u) - np.asarray(w)) ** 2).sum() for u, w in zip(a, b, strict=True)) / (2 * 0.3**2)
-    again = Streams(0, study.name, 0).rng("order")
+    again = Streams(0, study.name, 0).rng("noise")
     signs = 2.0 * odd[:1000] - 1.0
     seen, errors = (phenomenon._noisy_errors(net, X[:1000], signs, 0.3, again) for net in (a, b))
     for name, points in (("init", slice(0, 1000)), ("learnt", slice(500, 1000))):
