@@ -35,11 +35,11 @@ REPLICATES = {"smoke": 1, "quick": 8, "full": 30}
 
 N, INPUTS = 1000, 64
 HALF, REST = slice(0, N // 2), slice(N // 2, N)
-FIRST = Recipe(steps=1500, learning_rate=0.01, batch_size=100, optimiser="adam")
+FIRST = Recipe(steps=1000, learning_rate=0.01, batch_size=100, optimiser="adam")
 SECOND = Recipe(steps=300, learning_rate=0.003, batch_size=100, optimiser="adam", schedule="linear")
 DELTA = 0.05
 SCALES = 0.02 * 2.0 ** (np.arange(12) / 2)  # of the noise; each pays a twelfth of delta
-DRAWS = 10  # of the noise for each point
+DRAWS = 8  # of the noise for each point
 GUESS = 0.5
 MEASURES = (
     "log_bartlett",
@@ -134,17 +134,17 @@ def _certificates(
     nets = {"start": _net(start), "half": _net(half), "end": _net(end)}
     rng, share, signs, truth = streams.rng("noise"), DELTA / (2 * len(SCALES)), 2.0 * y - 1.0, 2.0 * odd[N:] - 1.0
     found: dict[str, float] = {}
-    drawn = {who: [_noisy_errors(nets[who], X[:N], signs, scale, rng) for scale in SCALES] for who in ("half", "end")}
-    for name, who, before, points in (
-        ("init", "end", "start", slice(0, N)),
-        ("learnt", "end", "half", REST),
-        ("seen", "half", "half", HALF),
+    drawn = [_noisy_errors(nets["end"], X[:N], signs, scale, rng) for scale in SCALES]
+    learnt_from = [_noisy_errors(nets["half"], X[HALF], signs[HALF], scale, rng) for scale in SCALES]
+    for name, who, before, errors in (
+        ("init", "end", "start", drawn),
+        ("learnt", "end", "half", [each[REST] for each in drawn]),
+        ("seen", "half", "half", learnt_from),
     ):
         way = sum(float(np.sum((a - b) ** 2)) for a, b in zip(nets[who], nets[before], strict=True))
-        values = []
-        for scale, errors in zip(SCALES, drawn[who], strict=True):
-            n = len(errors[points])
-            risk = bounds.independent_draws(float(np.mean(errors[points])), DRAWS * n, share)
+        values, n = [], len(errors[0])
+        for scale, each in zip(SCALES, errors, strict=True):
+            risk = bounds.independent_draws(float(np.mean(each)), DRAWS * n, share)
             values.append(float(bounds.maurer(risk, way / (2.0 * scale**2), n, share)))
         best = int(np.argmin(values))
         gibbs = float(np.mean(_noisy_errors(nets[who], X[N:], truth, SCALES[best], rng)))
