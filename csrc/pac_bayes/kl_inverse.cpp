@@ -61,24 +61,20 @@ PYPHENOM_INLINE Split split(double y) {
 }
 
 // ln m = 2 (s + s^3/3 + s^5/5 + ...), s = (m-1)/(m+1), |s| < .172; the sum without its first term is s^3 tail(s^2).
+// Terms in pairs and fours: a Horner scheme would wait for each of its steps.
 PYPHENOM_INLINE double tail(double t) {
-    return 1 / 3. +
-           t * (1 / 5. +
-                t * (1 / 7. + t * (1 / 9. + t * (1 / 11. + t * (1 / 13. + t * (1 / 15. + t * (1 / 17. + t / 19.)))))));
+    const double t2 = t * t, t4 = t2 * t2;
+    return (1 / 3. + t * (1 / 5.)) + t2 * (1 / 7. + t * (1 / 9.)) +
+           t4 * ((1 / 11. + t * (1 / 13.)) + t2 * (1 / 15. + t * (1 / 17.)) + t4 * (1 / 19.));
 }
 
 PYPHENOM_INLINE DoubleDouble tail(DoubleDouble t) {
-    const double h = t.hi;
-    const double rest =
-        1 / 9. +
-        h * (1 / 11. +
-             h * (1 / 13. +
-                  h * (1 / 15. +
-                       h * (1 / 17. +
-                            h * (1 / 19. + h * (1 / 21. + h * (1 / 23. + h * (1 / 25. + h * (1 / 27. + h / 29.)))))))));
-    const DoubleDouble third{1 / 3., 1.850371707708594e-17}, fifth{1 / 5., -1.1102230246251566e-17},
-        seventh{1 / 7., 7.93016446160826e-18};
-    return third + t * (fifth + t * (seventh + t * DoubleDouble{rest, 0}));
+    const double h = t.hi, h2 = h * h, h4 = h2 * h2;
+    const double rest = (1 / 7. + h * (1 / 9.)) + h2 * (1 / 11. + h * (1 / 13.)) +
+                        h4 * ((1 / 15. + h * (1 / 17.)) + h2 * (1 / 19. + h * (1 / 21.)) +
+                              h4 * ((1 / 23. + h * (1 / 25.)) + h2 * (1 / 27. + h * (1 / 29.))));
+    const DoubleDouble third{1 / 3., 1.850371707708594e-17}, fifth{1 / 5., -1.1102230246251566e-17};
+    return third + t * (fifth + DoubleDouble{h * rest, 0});
 }
 
 // ln y, where x = y - 1 is known without cancellation.
@@ -118,12 +114,11 @@ PYPHENOM_INLINE DoubleDouble term(DoubleDouble a, DoubleDouble d, DoubleDouble s
     return a * phi(select(near, r + one, r), select(near, r, r - one));
 }
 
-// e^x for x <= 0, to 1e-9 or so; zero far out.
+// e^x for x <= 0, to 3e-6; zero far out.
 PYPHENOM_INLINE double exponential(double x) {
     const double z = larger(x, -690.0), shifted = z * (1 / ln2) + 0x1.8p52, k = shifted - 0x1.8p52;
-    const double r = z - k * ln2;
-    const double series =
-        1 + r * (1 + r / 2 * (1 + r / 3 * (1 + r / 4 * (1 + r / 5 * (1 + r / 6 * (1 + r / 7 * (1 + r / 8)))))));
+    const double r = z - k * ln2, r2 = r * r;
+    const double series = (1 + r) + r2 * ((1 / 2. + r * (1 / 6.)) + r2 * (1 / 24. + r * (1 / 120.)));
     return x < -690 ? 0 : series * from_bits((bits(shifted) + 1023) << 52);
 }
 
@@ -190,8 +185,7 @@ struct Inverse {
     double p, by_q, by_c;
 };
 
-// The edges of both sides: `far` is the value for an unbounded budget, `stuck` the q that is its own inverse, `steep`
-// the q where the slope by q diverges.
+// The edges of both sides: `far` is the value for an unbounded budget; at the other end the slope by q diverges.
 template <bool gradient>
 PYPHENOM_INLINE Inverse at_edges(Inverse r, double q, double c, double far, double sign) {
     const double steep = 1 - far;

@@ -22,7 +22,7 @@ def real(name: str, value: ArrayLike) -> Array:
         raise TypeError(
             f"`{name}` is {type(value).__name__} of dtype {given.dtype}; expected a real number or an array of them"
         )
-    result: Array = given.astype(np.float64)
+    result: Array = given.astype(np.float64, copy=False)
     if np.isnan(result).any():
         raise ValueError(f"`{name}` holds NaN; expected numbers. Look for the loss or weight that became NaN")
     return result
@@ -31,7 +31,7 @@ def real(name: str, value: ArrayLike) -> Array:
 def demand(name: str, array: Array, good: Any, expected: str) -> Array:
     if not np.all(good):
         bad = array[~np.asarray(good)].flat[0]
-        raise ValueError(f"`{name}` is {bad:.17g}; expected {expected}")
+        raise ValueError(f"`{name}` is {str(float(bad)).removesuffix('.0')}; expected {expected}")
     return array
 
 

@@ -48,7 +48,7 @@ def gaussian_kl(mean: ArrayLike, scale: ArrayLike, prior_mean: ArrayLike, prior_
     s, s0 = _scale("scale", scale), _scale("prior_scale", prior_scale)
     shape = _checks.broadcast(mean=m, scale=s, prior_mean=m0, prior_scale=s0)
     ratio = s / s0
-    terms = _phi((ratio - 1) * (ratio + 1)) + ((m - m0) / s0) ** 2
+    terms = _square_less_log(ratio) + ((m - m0) / s0) ** 2
     return 0.5 * float(np.sum(np.broadcast_to(terms, shape)))
 
 
@@ -136,11 +136,12 @@ def _scale(name: str, value: ArrayLike) -> Array:
     return _checks.positive(name, value, "a finite standard deviation > 0. Take sqrt of a variance, exp of a logarithm")
 
 
-def _phi(x: Array) -> Any:
-    """Return x - ln(1 + x), by ln(1 + x) = 2 artanh(s), s = x / (2 + x), where the difference would cancel."""
+def _square_less_log(ratio: Array) -> Any:
+    """Return x - ln(1 + x), x = ratio^2 - 1; by ln(1 + x) = 2 artanh(x / (2 + x)) where the difference would cancel."""
+    x = (ratio - 1) * (ratio + 1)
     s = x / (2 + x)
     t = s * s
     series: Any = 1 / 19
     for odd in (17, 15, 13, 11, 9, 7, 5, 3):
         series = 1 / odd + t * series
-    return np.where(np.abs(s) < 0.17, x * s - 2 * s * t * series, x - np.log1p(x))
+    return np.where(np.abs(s) < 0.17, x * s - 2 * s * t * series, x - 2 * np.log(ratio))

@@ -155,8 +155,7 @@ def kl_inverse_gradient(risk: ArrayLike, budget: ArrayLike, side: str = "upper")
 
 def _arguments(risk: ArrayLike, budget: ArrayLike) -> tuple[Array, Array]:
     q, c = _checks.risk("risk", risk), _checks.real("budget", budget)
-    if not np.all(c >= 0):
-        raise ValueError(f"`budget` is {c.min():.17g}; expected a number >= 0, in nats. Check its sign")
+    _checks.demand("budget", c, c >= 0, "a number >= 0, in nats. Check its sign")
     q, c = np.broadcast_arrays(*_same(risk=q, budget=c))
     return q, c
 

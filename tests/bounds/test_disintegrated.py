@@ -39,9 +39,10 @@ def test_a_negative_ratio_gives_no_less_than_the_risk():
     "bound", [b.rivasplata, b.blanchard_fleuret, lambda *a: b.disintegrated_catoni(*a, strength=1.0)]
 )
 def test_one_draw_fails_with_probability_delta_at_most(bound):
-    # A posterior on M coins of one rate, P uniform: all its mass on the luckiest. 4000 repetitions at delta = 0.3.
-    rng, n, rate, coins, delta = np.random.default_rng(1), 200, 0.3, 50, 0.3
-    lucky = rng.binomial(n, rate, (4000, coins)).min(axis=1) / n
+    # P uniform on a million coins of one rate, Q all on the luckiest, whose count is drawn by the inverse of its law.
+    # 4000 repetitions: a rate of delta = 0.3 would be seen above 0.33 with probability below 1e-4.
+    rng, n, rate, coins, delta = np.random.default_rng(1), 200, 0.3, 10**6, 0.3
+    lucky = stats.binom.ppf(-np.expm1(np.log(rng.random(4000)) / coins), n, rate) / n
     assert (bound(lucky, math.log(coins), n, delta) < rate).mean() <= delta + 0.03
     # And without the ratio it fails nearly always.
     assert (bound(lucky, 0.0, n, delta) < rate).mean() > 0.5

@@ -9,6 +9,7 @@
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
 #include "lanczos/lanczos.hpp"
+#include "pac_bayes/kl_inverse.hpp"
 #include "random_features/features.hpp"
 #include "random_features/width_path.hpp"
 
@@ -45,6 +46,31 @@ void test_philox() {
               Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1},
           "philox, digits of pi");
     check(uniform(0) > 0 && uniform(~0u) < 1, "uniforms stay inside (0, 1)");
+}
+
+// Values of 40 digits, the edges, and a length that leaves a rest in the vector registers.
+void test_kl_inverse() {
+    const double q[] = {0.02, 0.1, 0.3, 0, 1, 0.4, 0.4}, c[] = {0.005, 0.1, 0.001, 0.1, 0.1, 0, INFINITY};
+    const double exact[] = {
+        0.037322203364552491, 0.28237913945564538, 0.32075102827713907, -std::expm1(-0.1), 1, 0.4, 1};
+    double p[7], by_q[7], by_c[7], low[7], back[7];
+    kl_inverse_gradient(Side::upper, q, c, p, by_q, by_c, 7, 1);
+    kl_inverse(Side::lower, q, c, low, 7, 2);
+    kl_divergence(q, p, back, 7, 1);
+    bool close = true, ordered = true, inverted = true;
+    for (int i = 0; i < 7; ++i) {
+        close = close && p[i] >= exact[i] && p[i] <= exact[i] * (1 + 5e-16);
+        ordered = ordered && low[i] <= q[i] && q[i] <= p[i];
+        inverted = inverted && (i == 4 || i == 6 || std::fabs(back[i] - c[i]) <= 1e-13 * c[i]);
+    }
+    check(close && ordered, "kl inverse, known values on the outer side");
+    check(inverted, "kl of its inverse");
+    check(std::fabs(by_q[1] - 1.40502145433182) < 1e-13 && std::fabs(by_c[2] - 10.4992293984929) < 1e-12,
+          "slopes of the kl inverse");
+    const double bad_q[] = {-0.1, 1.1, 0.5, NAN}, bad_c[] = {1, 1, -1, 1};
+    kl_inverse(Side::upper, bad_q, bad_c, p, 4, 1);
+    check(std::isnan(p[0]) && std::isnan(p[1]) && std::isnan(p[2]) && std::isnan(p[3]),
+          "kl inverse outside its domain");
 }
 
 void test_features() {
@@ -158,6 +184,7 @@ int main() {
     blas_table().dgemm = plain_dgemm;
 #endif
     test_philox();
+    test_kl_inverse();
     test_features();
     test_orthogonalise();
     test_certificate();
