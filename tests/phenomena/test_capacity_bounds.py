@@ -65,6 +65,9 @@ def test_noisy_errors_are_those_of_weights_drawn_for_every_point(monkeypatch):
 
 def test_norm_bound_is_that_of_a_network_without_biases_that_computes_the_same():
     W, b, v, c = random_net()
+    # The bound rounds the product of the norms up to a power of 2: 2 lies between those with and without the last unit.
+    scale = 2.0 / np.sqrt((np.sum(W**2) + np.sum(b**2) + 0.5) * (np.sum(v**2) + c**2))
+    v, c = scale * v, scale * c
     X = np.random.default_rng(2).standard_normal((9, 3))
     lifted = np.concatenate([X, np.ones((9, 1))], axis=1)
     first = np.block([[W, b[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]])
