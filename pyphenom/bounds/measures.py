@@ -66,32 +66,32 @@ def norm_measures(
     :math:`D_j=W_j-W_j^0`, q weights, h the largest width, B and b the largest and the root mean square norm of an
     input, the values of v are:
 
-    ==================================  ===============================================================================
-    ``parameters``                      :math:`q`
-    ``vc_order``                        :math:`qL\ln q` (Bartlett, Harvey, Liaw, Mehrabian 2019)
-    ``l2``, ``l2_distance``             :math:`\lVert w\rVert`, :math:`\lVert w-w_0\rVert` (norms, not squares)
-    ``inverse_margin``                  :math:`1/\gamma^2`
-    ``param_norm``                      :math:`\sum_j\lVert W_j\rVert_F^2`
-    ``fro_dist``                        :math:`\sum_j\lVert D_j\rVert_F^2`
-    ``dist_spec_init``                  :math:`\sum_j\lVert D_j\rVert_\sigma^2`
-    ``fro_over_spec``                   :math:`\sum_j\lVert W_j\rVert_F^2/\lVert W_j\rVert_\sigma^2`
-    ``dist_over_spec``                  :math:`\sum_j\lVert D_j\rVert_F^2/\lVert W_j\rVert_\sigma^2`
-    ``log_prod_of_spec``                :math:`\Pi_\sigma`; ``_over_margin`` divides by :math:`\gamma^2`
-    ``log_sum_of_spec``                 :math:`L\,\Pi_\sigma^{1/L}`; ``_over_margin``
-                                        :math:`L\,(\Pi_\sigma/\gamma^2)^{1/L}`
-    ``log_spec_init_main``              :math:`\Pi_\sigma\,\mathtt{dist\_over\_spec}/\gamma^2`
-    ``log_spec_orig_main``              :math:`\Pi_\sigma\,\mathtt{fro\_over\_spec}/\gamma^2`
-    ``log_prod_of_fro``                 :math:`\Pi_F`; ``_over_margin`` divides by :math:`\gamma^2`
-    ``log_sum_of_fro``                  :math:`L\,\Pi_F^{1/L}`; ``_over_margin`` :math:`L\,(\Pi_F/\gamma^2)^{1/L}`
-    ``log_prod_of_row_sum_over_margin`` :math:`\prod_j\max_k(\sum_i|W_{j,ki}|)^2/\gamma^2` (Bartlett, Mendelson 2002)
-    ``log_bartlett``                    :math:`b^2\Pi_\sigma\big(\sum_j(\lVert D_j\rVert_{2,1}/
-                                        \lVert W_j\rVert_\sigma)^{2/3}\big)^3/\gamma^2` (Bartlett, Foster, Telgarsky
-                                        2017, Theorem 1.1)
-    ``log_neyshabur``                   :math:`B^2L^2h\ln(Lh)\,\Pi_\sigma\,\mathtt{fro\_over\_spec}/\gamma^2`
-                                        (Neyshabur, Bhojanapalli, Srebro 2018, Theorem 1)
-    ``log_golowich``                    :math:`B^2\Pi_F(\sqrt{2L\ln2}+1)^2/\gamma^2` (Golowich, Rakhlin, Shamir 2018,
-                                        Theorem 1)
-    ==================================  ===============================================================================
+    ===================================  ===============================================================================
+    ``parameters``                       :math:`q`
+    ``vc_order``                         :math:`qL\ln q` (Bartlett, Harvey, Liaw, Mehrabian 2019)
+    ``l2``, ``l2_distance``              :math:`\lVert w\rVert`, :math:`\lVert w-w_0\rVert` (norms, not squares)
+    ``inverse_margin``                   :math:`1/\gamma^2`
+    ``param_norm``                       :math:`\sum_j\lVert W_j\rVert_F^2`
+    ``fro_dist``                         :math:`\sum_j\lVert D_j\rVert_F^2`
+    ``dist_spec_init``                   :math:`\sum_j\lVert D_j\rVert_\sigma^2`
+    ``fro_over_spec``                    :math:`\sum_j\lVert W_j\rVert_F^2/\lVert W_j\rVert_\sigma^2`
+    ``dist_over_spec``                   :math:`\sum_j\lVert D_j\rVert_F^2/\lVert W_j\rVert_\sigma^2`
+    ``log_prod_of_spec``                 :math:`\Pi_\sigma`; ``_over_margin`` divides by :math:`\gamma^2`
+    ``log_sum_of_spec``                  :math:`L\,\Pi_\sigma^{1/L}`; ``_over_margin``
+                                         :math:`L\,(\Pi_\sigma/\gamma^2)^{1/L}`
+    ``log_spec_init_main``               :math:`\Pi_\sigma\,\mathtt{dist\_over\_spec}/\gamma^2`
+    ``log_spec_orig_main``               :math:`\Pi_\sigma\,\mathtt{fro\_over\_spec}/\gamma^2`
+    ``log_prod_of_fro``                  :math:`\Pi_F`; ``_over_margin`` divides by :math:`\gamma^2`
+    ``log_sum_of_fro``                   :math:`L\,\Pi_F^{1/L}`; ``_over_margin`` :math:`L\,(\Pi_F/\gamma^2)^{1/L}`
+    ``log_prod_of_row_sum_over_margin``  :math:`\prod_j\max_k(\sum_i|W_{j,ki}|)^2/\gamma^2` (Bartlett, Mendelson 2002)
+    ``log_bartlett``                     :math:`b^2\Pi_\sigma\big(\sum_j(\lVert D_j\rVert_{2,1}/
+                                         \lVert W_j\rVert_\sigma)^{2/3}\big)^3/\gamma^2` (Bartlett, Foster, Telgarsky
+                                         2017, Theorem 1.1)
+    ``log_neyshabur``                    :math:`B^2L^2h\ln(Lh)\,\Pi_\sigma\,\mathtt{fro\_over\_spec}/\gamma^2`
+                                         (Neyshabur, Bhojanapalli, Srebro 2018, Theorem 1)
+    ``log_golowich``                     :math:`B^2\Pi_F(\sqrt{2L\ln2}+1)^2/\gamma^2` (Golowich, Rakhlin, Shamir 2018,
+                                         Theorem 1)
+    ===================================  ===============================================================================
 
     Names that begin with ``log_`` give :math:`\tfrac12(\ln v-\ln n)`, the others :math:`\sqrt{v/n}`. The logarithm of
     Lh is taken of at least 2.
