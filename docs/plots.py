@@ -387,7 +387,7 @@ def memorization(canvas):
         left.plot(line, f(line[:, None]), color=colour, linewidth=1.2, label=f"knots {where}")
         left.plot(f.knots, f(f.knots[:, None]), "|", color=colour, markersize=9)
     left.plot(X[:, 0], y, "ko", markersize=4, label="labels")
-    left.set(ylim=(-9, 9), xlim=(-1.15, 1.15))
+    left.set(ylim=(-6, 6), xlim=(-1.15, 1.15))
     finish(left, "twelve points on a line", "x", "f(x)", "linear", "linear")
 
     counts = np.array([30, 100, 300, 1000])

@@ -48,7 +48,7 @@ PIXELS, NOISE = "random pixels", "Gaussian inputs"
 DIGITS = (TRUE, RANDOM, SHUFFLED, PIXELS, NOISE)
 RATES = "labels redrawn at a rate"
 SIGNALS, CONVOLUTION = "MNIST-1D, fully connected", "MNIST-1D, convolutions"
-WIDE, PERMUTED, LINEAR = "wide network", "first weights permuted", "linear model"
+WIDE, PERMUTED, LINEAR = "1024 units, squared loss", "first weights permuted", "linear model"
 ARMS = (*DIGITS, RATES, SIGNALS, CONVOLUTION, WIDE, PERMUTED, LINEAR)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {PERMUTED: 2},
@@ -66,7 +66,7 @@ TEST_DRAWS = 16  # of labels for the test set, averaged
 TEST_SIGNALS, CHANNELS = 2000, 32
 SIGNAL_RECIPE = Recipe(steps=1300, learning_rate=0.05, batch_size=50, schedule="linear")
 
-WIDE_N, WIDE_WIDTH, WIDE_STEPS = 200, 512, 400
+WIDE_N, WIDE_WIDTH, WIDE_STEPS = 200, 1024, 400
 RESIDUAL = 0.3  # of the first squared residual is left at the time that counts
 LABEL_DRAWS = 16  # of random labels for the linear model
 
@@ -285,7 +285,6 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     """Predict chance at the rate 1, and the residual that the kernel leaves."""
     chance = 1 - 1 / CLASSES
     rows = [pd.DataFrame({"arm": [RANDOM], "quantity": "test_error", "value": chance})]
-    rows.append(pd.DataFrame({"arm": [RATES], "quantity": "gap", "rate": 1.0, "value": chance}))
     rates = np.array(REDRAWN)
     rows.append(pd.DataFrame({"arm": RATES, "quantity": "redrawn", "rate": rates, "value": chance * rates}))
     for label in (TRUE, RANDOM):
@@ -442,7 +441,8 @@ study = Study(
         "That time follows from the kernel for the squared loss, steps on all samples and a network so wide that its "
         "kernel hardly moves; the time to fit above is that of SGD on the cross-entropy.",
         "The kernel is that of the network at the start, without the products of different outputs, whose mean is 0; "
-        "the mean over weights instead had left the claim open.",
+        "the mean over weights instead had left the claim open. With 512 units the kernel moved, and random labels were "
+        "fit in 9 % less time than it says.",
         "The recipes and the margins of shuffled signals were chosen in a trial on one seed.",
     ),
 )
