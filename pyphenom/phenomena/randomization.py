@@ -441,8 +441,8 @@ study = Study(
         "That time follows from the kernel for the squared loss, steps on all samples and a network so wide that its "
         "kernel hardly moves; the time to fit above is that of SGD on the cross-entropy.",
         "The kernel is that of the network at the start, without the products of different outputs, whose mean is 0; "
-        "the mean over weights instead had left the claim open. With 512 units the kernel moved, and random labels were "
-        "fit in 9 % less time than it says.",
+        "the mean over weights instead had left the claim open. With 512 units the kernel moved, and random labels "
+        "were fit in 9 % less time than it says.",
         "The recipes and the margins of shuffled signals were chosen in a trial on one seed.",
     ),
 )
