@@ -9,18 +9,51 @@
 #include <thread>
 #include <vector>
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 #include "core/matrix.hpp"
 
 namespace pyphenom {
+
+// Keeps threads off the core of the one that starts them. Linux may start them there though another core is idle, and
+// would part them only milliseconds later, when a short loop is over.
+class Elsewhere {
+  public:
+#ifdef __linux__
+    Elsewhere() {
+        const int here = sched_getcpu();
+        if (here < 0 || sched_getaffinity(0, sizeof cores_, &cores_) != 0) return;
+        CPU_CLR(here, &cores_);
+        exists_ = CPU_COUNT(&cores_) > 0;
+    }
+    void send(std::thread& thread) const {
+        if (exists_) pthread_setaffinity_np(thread.native_handle(), sizeof cores_, &cores_);
+    }
+
+  private:
+    cpu_set_t cores_;
+    bool exists_ = false;
+#else
+    void send(std::thread&) const {}
+#endif
+};
 
 // Calls f(first, last) on contiguous shares of [0, count), on at most `threads` threads, each with at least `grain`
 // items. f must not throw.
 template <class F>
 void parallel_for(Index count, Index grain, int threads, const F& f) {
     const Index shares = std::clamp<Index>(count / std::max<Index>(1, grain), 1, std::max(1, threads));
+    if (shares == 1) return f(Index{0}, count);
+    const Elsewhere elsewhere;
     std::vector<std::thread> team;
     team.reserve(static_cast<std::size_t>(shares - 1));
-    for (Index i = 1; i < shares; ++i) team.emplace_back(f, count * i / shares, count * (i + 1) / shares);
+    for (Index i = 1; i < shares; ++i) {
+        team.emplace_back(f, count * i / shares, count * (i + 1) / shares);
+        elsewhere.send(team.back());
+    }
     f(Index{0}, count / shares);
     for (std::thread& thread : team) thread.join();
 }
