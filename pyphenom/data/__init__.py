@@ -5,7 +5,7 @@ from pyphenom.data.corruptions import corrupt_labels, gaussian_pixels, shuffle_p
 from pyphenom.data.idx import idx_images
 from pyphenom.data.images import Images, centred_on_sphere, digits
 from pyphenom.data.mnist_1d import mnist1d
-from pyphenom.data.synthetic import gaussian, gaussian_mixture, sphere
+from pyphenom.data.synthetic import gaussian, gaussian_clusters, gaussian_mixture, sphere
 from pyphenom.data.tabular import Regression, diabetes
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "diabetes",
     "digits",
     "gaussian",
+    "gaussian_clusters",
     "gaussian_mixture",
     "gaussian_pixels",
     "idx_images",

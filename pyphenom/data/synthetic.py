@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyphenom._arrays import Float, as_float, as_integer
+from pyphenom._arrays import Float, as_float, as_integer, as_real
 from pyphenom.data._checks import as_generator
 
 
@@ -109,3 +110,55 @@ def gaussian_mixture(n: int, mean: Any, rng: np.random.Generator) -> tuple[Float
     n, centre = as_integer("n", n, 1), as_float("mean", mean, (1,))
     y = 2.0 * as_generator("rng", rng).integers(2, size=n) - 1.0
     return np.asarray(np.outer(y, centre) + rng.standard_normal((n, len(centre)))), np.asarray(y)
+
+
+def gaussian_clusters(
+    n: int, clusters: int, d: int, rng: np.random.Generator, norm: float = 1.0, common: float = 0.0, noise: float = 1.0
+) -> tuple[Float, NDArray[np.int64]]:
+    r"""Draw points of clusters that are equally far apart, around a component that all have in common.
+
+    .. math:: x = \mu e_k + \beta e_0 + \frac{\sigma}{\sqrt d} z,\qquad z \sim N(0, I),
+
+    with orthonormal :math:`e_0, \dots, e_K` drawn at random. The centres of two clusters have the cosine
+    :math:`\beta^2/(\mu^2+\beta^2)`.
+
+    Parameters
+    ----------
+    n : int
+        Points of each cluster.
+    clusters, d : int
+        Number of clusters, K; dimension, more than that.
+    rng : numpy.random.Generator
+    norm, common, noise : float, optional
+        :math:`\mu`, :math:`\beta` and :math:`\sigma`, none negative.
+
+    Returns
+    -------
+    X : array (n K, d)
+    cluster : array of int (n K,)
+        0 to K - 1, over and over.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n, clusters or d is not a positive integer, if a norm is negative, if d does not exceed the number of
+        clusters, or if `rng` is no generator.
+
+    Examples
+    --------
+    >>> X, cluster = gaussian_clusters(2, 3, 5, np.random.default_rng(0), noise=0.0)
+    >>> cluster
+    array([0, 1, 2, 0, 1, 2])
+    >>> bool(np.allclose(X @ X.T, np.tile(np.eye(3), (2, 2))))
+    True
+    """
+    n, clusters, d = as_integer("n", n, 1), as_integer("clusters", clusters, 1), as_integer("d", d, 1)
+    norm, common, noise = as_real("norm", norm), as_real("common", common), as_real("noise", noise)
+    if d <= clusters:
+        raise ValueError(
+            f"`d` is {d} with {clusters} clusters; expected at least {clusters + 1}, one direction for each"
+        )
+    directions = np.linalg.qr(as_generator("rng", rng).standard_normal((d, clusters + 1)))[0].T
+    cluster = np.arange(n * clusters) % clusters
+    X = norm * directions[cluster] + common * directions[-1]
+    return np.asarray(X + noise / np.sqrt(d) * rng.standard_normal(X.shape)), cluster

@@ -40,6 +40,7 @@ from .relations import Curve, Equal, Equivalent, Greater, Identity, Less, Relati
 from .result import Failure, StudyResult
 from .rows import Select
 from .runner import BudgetSpent, Comparison, Measurement, WorkerLost, compare, conclude, measure, run
+from .shorthand import claim_about, guard_values, tidy
 from .store import Store
 from .study import PRESETS, Claim, Figure, Guard, Preset, Study
 from .verdict import Verdict, Word
@@ -77,11 +78,14 @@ __all__ = [
     "Word",
     "WorkerLost",
     "available",
+    "claim_about",
     "compare",
     "conclude",
+    "guard_values",
     "load",
     "measure",
     "plan",
     "process_pool",
     "run",
+    "tidy",
 ]
