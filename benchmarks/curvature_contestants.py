@@ -21,7 +21,6 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import pyphenom as ph
-from pyphenom.curvature._torch_native import native_products
 
 PEERS, MISSING = {}, {}
 for _name in ("curvlinops", "pyhessian", "primme"):
@@ -35,6 +34,7 @@ for _name in ("curvlinops", "pyhessian", "primme"):
 OURS, TORCH, CURVLINOPS, PYHESSIAN = "pyphenom", "torch, retained graph", "curvlinops", "PyHessian"
 ROW_SPACE, GEMM, ROW_SPACE_GEMM = "pyphenom, row space", "bare GEMMs", "bare GEMMs, row space"
 OURS_ONCE = "pyphenom, copies=False"  # like its peers, without a search for further copies of multiple eigenvalues
+OURS_WHOLE = "pyphenom, compress=False"  # on whole inputs, where these are more than the samples
 ARPACK, ARPACK_STRICT, PRIMME = "ARPACK", "ARPACK, tol 1e-4", "PRIMME"  # over torch's retained graph
 BLOCK = 16
 
@@ -141,6 +141,21 @@ class Retained:
         return flat(self.product(self.split(np.ascontiguousarray(v).reshape(-1))))
 
 
+def dense_sharpness(problem):
+    """Return the largest eigenvalue of the dense Hessian in float64 at the model's parameters: the slow obvious way."""
+    model = copy.deepcopy(problem.model).double()
+    X, y = problem.X.double(), problem.y.double()
+    names, values = zip(*((name, value.detach()) for name, value in model.named_parameters()), strict=True)
+
+    def loss(theta):
+        pieces = torch.split(theta, [value.numel() for value in values])
+        state = {name: piece.reshape(v.shape) for name, piece, v in zip(names, pieces, values, strict=True)}
+        return 0.5 * problem.loss(torch.func.functional_call(model, state, (X,)), y)
+
+    theta = torch.cat([value.reshape(-1) for value in values])
+    return float(np.linalg.eigvalsh(torch.func.hessian(loss)(theta).numpy())[-1])
+
+
 def flat(result):
     """Return any contestant's product of one vector as a numpy vector."""
     if isinstance(result, tuple | list):
@@ -148,13 +163,8 @@ def flat(result):
     return np.asarray(result).reshape(-1)
 
 
-def row_space(problem):
-    """Return products in the coordinates of the inputs' row space, or None where that is no smaller.
-
-    `linearize` offers them under no public name yet: they are what its kernel has.
-    """
-    products = native_products(problem.model, problem.loss, problem.X, problem.y)
-    return products if products is not None and products.compressible else None
+def hessian(problem, **options):
+    return ph.curvature.linearize(problem.model, problem.loss, problem.X, problem.y, **options).hessian()
 
 
 def curvlinops_hessian(problem):
@@ -199,13 +209,13 @@ def gemms(widths, n):
 
 def product_contestants(problem, v):
     """Return name -> call of a product with v, each given its vector in the form that it likes best."""
-    retained, H = Retained(problem), ph.curvature.linearize(problem.model, problem.loss, problem.X, problem.y).hessian()
+    retained, H = Retained(problem), hessian(problem)
     pieces = retained.split(v)
     calls: dict[str, Callable[[], Any]] = {OURS: lambda: H @ v, TORCH: lambda: retained.product(pieces)}
-    reduced = row_space(problem)
+    reduced = H.reduced()
     if reduced is not None:
-        n, c = np.float32(len(problem.X)), reduced.compress(v[None])
-        calls[ROW_SPACE] = lambda: reduced.hessian(c, compressed=True) / n
+        c = reduced.restrict(v[None])
+        calls[ROW_SPACE] = lambda: reduced.operator.rows(c)
     if "curvlinops" in PEERS:
         C, tensor = curvlinops_hessian(problem), torch.from_numpy(v)
         calls[CURVLINOPS] = lambda: C @ tensor
@@ -213,12 +223,12 @@ def product_contestants(problem, v):
         P = pyhessian_hessian(problem)
         product = sys.modules["pyhessian.hessian"].hessian_vector_product
         calls[PYHESSIAN] = lambda: product(P.gradsH, P.params, pieces)
-    return calls, (lambda c: reduced.expand(c)[0])
+    return calls, (lambda c: reduced.lift(c)[0])
 
 
 def block_contestants(problem, V):
     """Return name -> call of a product with the rows of V (16, P)."""
-    retained, H = Retained(problem), ph.curvature.linearize(problem.model, problem.loss, problem.X, problem.y).hessian()
+    retained, H = Retained(problem), hessian(problem)
     columns = V.T
     pieces = [torch.stack(piece) for piece in zip(*map(retained.split, V), strict=True)]
     calls = {OURS: lambda: H @ columns, f"{OURS}, one by one": lambda: [H @ v for v in V]}
@@ -252,17 +262,9 @@ def counted(product, size):
     return LinearOperator((size, size), matvec=matvec, dtype=np.float32), count
 
 
-def ours(problem, k, tol, seed, copies=True):
-    H = ph.curvature.linearize(problem.model, problem.loss, problem.X, problem.y).hessian()
-    pairs = ph.curvature.eigsh(H, k, tol=tol, seed=seed, copies=copies)
+def ours(problem, k, tol, seed, copies=True, compress="auto"):
+    pairs = ph.curvature.eigsh(hessian(problem, compress=compress), k, tol=tol, seed=seed, copies=copies)
     return Found(pairs.values, pairs.vectors, pairs.matvecs)
-
-
-def ours_in_row_space(problem, k, tol, seed):
-    reduced, n = row_space(problem), np.float32(len(problem.X))
-    H = ph.curvature.Operator(reduced.compressed_size, np.float32, lambda V: reduced.hessian(V, compressed=True) / n)
-    pairs = ph.curvature.eigsh(H, k, tol=tol, seed=seed)
-    return Found(pairs.values, reduced.expand(np.ascontiguousarray(pairs.vectors.T)).T, pairs.matvecs)
 
 
 def arpack(problem, k, tol, seed):

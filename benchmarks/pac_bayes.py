@@ -84,7 +84,7 @@ def inverse_accuracy(console: Console, count: int) -> tuple[bool, dict[str, floa
 def inverse_speed(console: Console, repeats: int) -> tuple[bool, dict[str, list[float]]]:
     """Table: nanoseconds an element, and the scalar bisection's time over ours, in one interleaved run."""
     q, c = points(100_000, seed=1)
-    # What certificates ask for; the bisection takes longer further out, and is wrong close to 1. Ours always costs the same.
+    # What certificates ask for: close to 1 the bisection is wrong. Ours costs the same everywhere.
     rng = np.random.default_rng(2)
     few = list(zip(rng.uniform(0.001, 0.5, 2000).tolist(), (10 ** rng.uniform(-4, 0, 2000)).tolist(), strict=True))
     times: dict[str, list[float]] = {"upper": [], "lower": [], "gradient": [], "bisection": []}

@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import nn
 
 import pyphenom as ph
+from pyphenom import networks
 from pyphenom.phenomena import variance_decomposition
 from pyphenom.report import measurement, save_figure, style, theory
 
@@ -375,6 +376,38 @@ def edge_of_stability(canvas):
     finish(right, "a network in training", "step", "sharpness over 2 / step size", "linear", "linear")
 
 
+def class_spectrum(canvas):
+    """Draw the levels of softmax regression on five classes, and which of two drops is larger for noisy clusters."""
+    left, right = canvas.subplots(1, 2)
+    C, error, cosines, line = 5, 0.02, np.array([0.0, 0.2, 0.4, 0.6, 0.8, 0.9]), np.linspace(0.0, 0.93, 200)
+    levels = ph.theory.class_spectrum.class_levels(C, line, error)
+    for colour, name in zip(("C0", "C1", "C2", "C3"), ("common", "gradient", "contrast", "rest"), strict=True):
+        theory(left, line, getattr(levels, name), label=name, colour=colour)
+    surplus, errors = np.empty((10, cosines.size)), np.empty((10, cosines.size))
+    for replicate, point in np.ndindex(surplus.shape):
+        rng, common, model = np.random.default_rng(replicate), cosines[point], nn.Linear(12, C, bias=False).double()
+        norms = {"norm": (1 - common) ** 0.5, "common": common**0.5}
+        if replicate == 0:  # without noise, where gradient flow passes through the error
+            X, y = map(torch.from_numpy, ph.data.gaussian_clusters(1, C, 12, rng, **norms, noise=0.0))
+            scale = np.log((1 - error) * (C - 1) / error) / (1 - common)
+            model.weight.data = scale * (X - X.mean(dim=0))
+            found = ph.curvature.eigsh(ph.curvature.linearize(model, "cross_entropy", X, y).hessian(), 2 * C).to_dict()
+            left.plot([common] * 2 * C, found["values"], "o", color="0.3", label="" if point else "measured")
+        X, y = map(torch.from_numpy, ph.data.gaussian_clusters(20, C, 12, rng, **norms, noise=0.1))
+        nn.init.zeros_(model.weight)
+        networks.train([model], X, y, networks.Recipe(steps=400, learning_rate=2.0, momentum=0.0))
+        hessian = ph.curvature.linearize(model, "cross_entropy", X, y).hessian()
+        drops = -np.diff(np.log(ph.curvature.eigsh(hessian, C + 1).to_dict()["values"]))
+        surplus[replicate, point] = drops[C - 2] - drops[C - 1]
+        errors[replicate, point] = 1 - model(X).softmax(dim=1)[torch.arange(len(y)), y].mean().item()
+    finish(left, "five classes, error 0.02", "cosine β", "eigenvalue", "linear", "log")
+    at = np.interp(line, cosines, errors.mean(axis=0))
+    theory(right, line, ph.theory.class_spectrum.class_levels(C, line, at).surplus, label="without noise", colour="C0")
+    measurement(right, tidy(cosines, surplus), "x", "clusters with noise", "C0")
+    right.axhline(0.0, color="0.4", linewidth=1.0)
+    finish(right, "C outliers below 0, C - 1 above", "cosine β", "log(drop after C - 1 / after C)", "linear", "linear")
+
+
 def draws_of_a_posterior(n, repetitions, rng):
     """Return the exact Gibbs risk of a linear classifier, and error rates of passes with fresh and shared weights."""
     points, mean = rng.standard_normal((n, 20)).astype(np.float32), 0.6 * rng.standard_normal(20)
@@ -411,6 +444,94 @@ def certificate(canvas):
         right.plot(deltas, np.maximum(values, 1e-4), "o", markersize=4, color=colour, label=label)
     right.plot(deltas, deltas, color="0.2", linestyle="--", linewidth=1.2, label="the probability that was granted")
     finish(right, "how often the bound is below the risk", "δ′", "share of passes (0 is drawn at 0.0001)")
+
+
+def memorization(canvas):
+    """Draw the interpolant of twelve points in one dimension, and the growth of its Lipschitz constant with n."""
+    left, right = canvas.subplots(1, 2)
+    rng = np.random.default_rng(3)
+    X, y = (np.linspace(-1, 1, 12) + rng.uniform(-0.05, 0.05, 12))[:, None], rng.choice([-1.0, 1.0], 12)
+    line = np.linspace(-1.15, 1.15, 2000)
+    for colour, position in (("C0", 0.0), ("C1", 0.5)):
+        f = ph.interpolation.relu_interpolant(X, y, position=position)
+        where = "at the data" if position == 0.0 else "half way"
+        left.plot(line, f(line[:, None]), color=colour, linewidth=1.2, label=f"knots {where}")
+        left.plot(f.knots, f(f.knots[:, None]), "|", color=colour, markersize=9)
+    left.plot(X[:, 0], y, "ko", markersize=4, label="labels")
+    left.set(ylim=(-6, 6), xlim=(-1.15, 1.15))
+    finish(left, "twelve points on a line", "x", "f(x)", "linear", "linear")
+
+    counts = np.array([30, 100, 300, 1000])
+    theory(right, line := np.geomspace(25, 1200, 50), np.exp(np.euler_gamma) * line * (line - 1) / (2 * np.sqrt(np.pi)))
+    slopes = np.empty((100, counts.size))
+    for replicate, point in np.ndindex(slopes.shape):
+        inputs, labels = rng.standard_normal((counts[point], 20)), rng.choice([-1.0, 1.0], counts[point])
+        f = ph.interpolation.relu_interpolant(inputs, labels, candidates=1, seed=replicate)
+        slopes[replicate, point] = f.lipschitz
+    right.plot(counts, np.exp(np.log(slopes).mean(axis=0)), "o", color="C0", markersize=4, label="measured")
+    finish(right, "random labels on Gaussian inputs", "samples n", "Lipschitz constant, geometric mean")
+
+
+def randomization(canvas):
+    """Draw what a linear model leaves of random labels, and how long a kernel takes for true and random ones."""
+    left, right = canvas.subplots(1, 2)
+    rng, n = np.random.default_rng(0), 200
+    ranks = np.array([10, 40, 80, 120, 160, 190])
+    residuals = np.empty((10, ranks.size))
+    for replicate, point in np.ndindex(residuals.shape):
+        X, Y = rng.standard_normal((n, ranks[point])), np.eye(10)[rng.integers(10, size=n)] - 0.1
+        residuals[replicate, point] = ((Y - X @ np.linalg.lstsq(X, Y, rcond=None)[0]) ** 2).sum() / (Y**2).sum()
+    theory(left, np.array([0.0, n]), np.array([1.0, 0.0]))
+    measurement(left, tidy(ranks, residuals), "x", "", "C0")
+    finish(left, "a linear model, 200 random labels", "rank r", "share of the variance left", "linear", "linear")
+
+    images = ph.data.digits()[rng.permutation(1797)[:n]]
+    features = ph.random_features.features(images.pixels / 16 - 0.5, 2000)
+    values, vectors = np.linalg.eigh(features @ features.T)
+    steps = np.unique(np.geomspace(1, 1000, 25).astype(int))
+    for colour, labels, name in (("C0", images.labels, "true"), ("C1", rng.integers(10, size=n), "random")):
+        Y = np.eye(10)[labels] - 0.1
+        decay = (1 - values / values[-1]) ** (2 * steps[:, None])
+        theory(right, steps, decay @ ((vectors.T @ Y) ** 2).sum(axis=1) / (Y**2).sum(), label=name, colour=colour)
+        weights, course = np.zeros((2000, 10)), []
+        for _ in range(steps[-1]):
+            weights -= features.T @ (features @ weights - Y) / values[-1]
+            course.append(((features @ weights - Y) ** 2).sum() / (Y**2).sum())
+        right.plot(steps, np.array(course)[steps - 1], "o", color=colour, markersize=4, label=f"{name} measured")
+    finish(right, "gradient descent on 2000 random features", "step", "squared residual")
+
+
+def implicit_regularization(canvas):
+    """Draw norm and risk of the interpolant of smallest norm, and the way of three descents to it or past it."""
+    left, right = canvas.subplots(1, 2)
+    rng, p = np.random.default_rng(0), 100
+    counts, line = np.array([10, 30, 50, 70, 90]), np.linspace(1, 99, 50)
+    found = np.empty((2, 20, counts.size))
+    for replicate, point in np.ndindex(found.shape[1:]):
+        X, truth = rng.standard_normal((counts[point], p)), np.eye(p)[0]
+        smallest = np.linalg.pinv(X) @ X @ truth
+        found[:, replicate, point] = smallest @ smallest, (smallest - truth) @ (smallest - truth)
+    risk = ph.theory.ridge_regression.isotropic_risk(p / line).total
+    for colour, name, curve, measured in (("C0", "norm²", line / p, found[0]), ("C1", "risk", risk, found[1])):
+        theory(left, line, curve, label=name, colour=colour)
+        measurement(left, tidy(counts, measured), "x", name, colour)
+    finish(left, "the smallest norm in 100 dimensions", "samples n", "over the signal power", "linear", "linear")
+
+    X = rng.standard_normal((40, p))
+    y = X @ rng.standard_normal(p)
+    smallest, rate = np.linalg.pinv(X) @ y, 1 / np.linalg.norm(X, 2) ** 2
+    for colour, name in (("C0", "gradient descent"), ("C1", "started elsewhere"), ("C2", "Adam")):
+        weights = torch.tensor(rng.standard_normal(p) if name == "started elsewhere" else np.zeros(p))
+        weights.requires_grad_(True)
+        way = torch.optim.Adam([weights], 0.02) if name == "Adam" else torch.optim.SGD([weights], rate)
+        off = []
+        for _ in range(400):
+            way.zero_grad()
+            (((torch.from_numpy(X) @ weights - torch.from_numpy(y)) ** 2).sum() / 2).backward()
+            way.step()
+            off.append(np.linalg.norm(weights.detach().numpy() - smallest) / np.linalg.norm(smallest))
+        right.plot(np.arange(1, 401), off, color=colour, label=name)
+    finish(right, "40 samples, 100 weights", "step", "distance from the smallest norm", "linear")
 
 
 def draw(folder):

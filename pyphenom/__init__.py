@@ -12,7 +12,7 @@ from typing import Any
 
 from pyphenom._core import __version__
 
-_SUBPACKAGES = ("bounds", "curvature", "data", "random_features", "report", "studies", "theory")
+_SUBPACKAGES = ("bounds", "curvature", "data", "interpolation", "random_features", "report", "studies", "theory")
 
 __all__ = ["__version__", *_SUBPACKAGES]
 

@@ -24,17 +24,15 @@ def restore(value: NDArray[Any], like: object) -> Any:
     return sys.modules["torch"].from_numpy(value) if is_tensor(like) else value
 
 
-def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: bool = False) -> Float:
-    """Return `value` as a finite, non-empty, C-ordered float array of one of the dimensions `ndim`.
-
-    Integers and booleans become float64; float32 stays with `keep_float32` and becomes float64 without.
+def as_numeric(name: str, value: object, ndim: tuple[int, ...]) -> Float:
+    """Return `value` as a non-empty array of real numbers of one of the dimensions `ndim`, in its own type and memory.
 
     Raises
     ------
     TypeError
         If `value` is not numeric, is complex, or lives on another device than the CPU.
     ValueError
-        If it has the wrong number of dimensions, is empty, or holds NaN or infinity.
+        If it has the wrong number of dimensions or is empty.
     """
     if is_tensor(value):
         tensor: Any = value
@@ -58,6 +56,22 @@ def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: b
         raise ValueError(f"`{name}` has shape {array.shape}; expected {expected} dimensions. Reshape it")
     if array.size == 0:
         raise ValueError(f"`{name}` is empty (shape {array.shape}); expected at least one entry along every axis")
+    return array
+
+
+def as_float(name: str, value: object, ndim: tuple[int, ...], *, keep_float32: bool = False) -> Float:
+    """Return `value` as a finite, non-empty, C-ordered float array of one of the dimensions `ndim`.
+
+    Integers and booleans become float64; float32 stays with `keep_float32` and becomes float64 without.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not numeric, is complex, or lives on another device than the CPU.
+    ValueError
+        If it has the wrong number of dimensions, is empty, or holds NaN or infinity.
+    """
+    array = as_numeric(name, value, ndim)
     dtype = np.float32 if keep_float32 and array.dtype == np.float32 else np.float64
     with np.errstate(over="ignore"):
         array = np.require(array, dtype, ["C", "A"])

@@ -19,6 +19,7 @@ __all__: list[str] = [
     "blas",
     "cuda_available",
     "draw_weights",
+    "feature_sizes",
     "features",
     "gaussian_mlp_divergence",
     "gaussian_mlp_draws",
@@ -32,8 +33,12 @@ __all__: list[str] = [
     "kl_inverse_gradient",
     "lanczos",
     "orthogonalise",
+    "project",
+    "relu_evaluate",
+    "relu_interpolate",
     "ridge_fit",
     "smallest_basis",
+    "sort_projections",
 ]
 
 class Network32:
@@ -403,6 +408,11 @@ def draw_weights(
     Fill W (width, d) and bias (width,) with features first, first + 1, ...
     """
 
+def feature_sizes(Z: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    The largest absolute entry of each column of Z (n, N); NaN stays.
+    """
+
 @typing.overload
 def features(
     X: numpy.typing.NDArray[numpy.float32],
@@ -709,6 +719,53 @@ def orthogonalise(
     W <- W - (W V^T) V, twice, for orthonormal rows V (n, P); returns W V^T (s, n) and the norms left (s,).
     """
 
+@typing.overload
+def project(
+    X: numpy.typing.NDArray[numpy.float32],
+    center: numpy.typing.NDArray[numpy.float64],
+    A: numpy.typing.NDArray[numpy.float64],
+    Z: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Z (directions, n) <- A (X - center)^T, each entry with a fixed order of its additions.
+    """
+
+@typing.overload
+def project(
+    X: numpy.typing.NDArray[numpy.float64],
+    center: numpy.typing.NDArray[numpy.float64],
+    A: numpy.typing.NDArray[numpy.float64],
+    Z: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Z (directions, n) <- A (X - center)^T, each entry with a fixed order of its additions.
+    """
+
+def relu_evaluate(
+    q: numpy.typing.NDArray[numpy.float64],
+    knots: numpy.typing.NDArray[numpy.float64],
+    z: numpy.typing.NDArray[numpy.float64],
+    Y: numpy.typing.NDArray[numpy.float64],
+    slopes: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    out (m, targets) <- the interpolant at projections q (m,).
+    """
+
+def relu_interpolate(
+    z: numpy.typing.NDArray[numpy.float64],
+    Y: numpy.typing.NDArray[numpy.float64],
+    first_knot: typing.SupportsFloat | typing.SupportsIndex,
+    position: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Knots (n,) and slopes (n, targets) through Y (n, targets) at ascending projections z (n,).
+    """
+
 def ridge_fit(
     Z: numpy.typing.NDArray[numpy.float64],
     y: numpy.typing.NDArray[numpy.float64],
@@ -729,6 +786,13 @@ def smallest_basis(
 ) -> int:
     """
     The fewest rows of a basis that `lanczos` takes.
+    """
+
+def sort_projections(
+    Z: numpy.typing.NDArray[numpy.float64], threads: typing.SupportsInt | typing.SupportsIndex
+) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.float64]]:
+    """
+    For each row of Z (directions, n), finite: the stable order, and the smallest positive gap over the range.
     """
 
 __version__: str = "0.1.0"

@@ -31,8 +31,8 @@ FORBIDDEN = {
     "cli": {"_core", "torch"},
     **{kernel: {"theory", "data", "networks", "studies", "torch", "pandas", "matplotlib"} | HIGH for kernel in KERNELS},
 }
-# The adapters of these two take torch models; nothing else in their packages may.
-TORCH_ADAPTERS = re.compile(r"pyphenom\.(curvature|bounds)\.(_?torch\w*|adapters?)$")
+# The adapters of these take or make torch models; nothing else in their packages may.
+TORCH_ADAPTERS = re.compile(r"pyphenom\.(curvature|bounds|interpolation)\.(_?torch\w*|adapters?)$")
 
 
 def dotted(path):
@@ -175,7 +175,8 @@ def test_import_is_light(fresh):
 
 def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
     code = (
-        "import json, sys; import pyphenom as ph; ph.theory, ph.random_features, ph.curvature, ph.bounds, ph.data; "
+        "import json, sys; import pyphenom as ph; "
+        "ph.theory, ph.random_features, ph.bounds, ph.curvature, ph.interpolation, ph.data; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not {"torch", "pandas", "matplotlib"} & set(fresh(code))
@@ -183,7 +184,17 @@ def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
 
 # ---- documentation of public names ----------------------------------------------------------------------------------
 
-DOCUMENTED = ("theory", "random_features", "curvature", "bounds", "data", "networks", "studies", "report")
+DOCUMENTED = (
+    "theory",
+    "random_features",
+    "bounds",
+    "curvature",
+    "interpolation",
+    "data",
+    "networks",
+    "studies",
+    "report",
+)
 
 
 def public():
@@ -238,7 +249,7 @@ def test_public_names_are_documented(name, value):
 
 
 def numerical():
-    parts = ("theory.", "random_features.", "curvature.", "bounds.", "data.", "networks.")
+    parts = ("theory.", "random_features.", "bounds.", "curvature.", "interpolation.", "data.", "networks.")
     return [case for case in public() if case.id.startswith(parts) and inspect.isfunction(case.values[1])]
 
 

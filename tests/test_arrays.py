@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pyphenom import _arrays
-from pyphenom._arrays import as_float, as_integer, as_real, is_tensor, one_of, restore
+from pyphenom._arrays import as_float, as_integer, as_numeric, as_real, is_tensor, one_of, restore
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.bool_, np.float16, np.float32, np.float64])
@@ -27,6 +27,17 @@ def test_a_fitting_array_is_not_copied():
     assert as_float("x", x, (2,)) is x
     tensor = torch.ones(3, dtype=torch.float64)
     assert np.shares_memory(as_float("x", tensor, (1,)), tensor.numpy())
+
+
+def test_numbers_stay_as_they_are():
+    for x in (np.ones((4, 6), np.uint8), np.ones((4, 6), np.float32).T, np.full((1, 1), np.nan)):
+        assert as_numeric("x", x, (2,)) is x
+    tensor = torch.ones(3, dtype=torch.int64)
+    assert np.shares_memory(as_numeric("x", tensor, (1,)), tensor.numpy())
+    with pytest.raises(TypeError, match="`x`"):
+        as_numeric("x", "text", (1,))
+    with pytest.raises(ValueError, match="`x` is empty"):
+        as_numeric("x", [], (1,))
 
 
 def test_any_layout_becomes_c_ordered():
@@ -136,4 +147,5 @@ def test_one_of_words():
 
 def test_every_helper_is_tested_here():
     helpers = {name for name, value in vars(_arrays).items() if getattr(value, "__module__", "") == _arrays.__name__}
-    assert helpers - {"Float", "Progress"} == {"as_float", "as_integer", "as_real", "is_tensor", "one_of", "restore"}
+    tested = {"as_float", "as_integer", "as_numeric", "as_real", "is_tensor", "one_of", "restore"}
+    assert helpers - {"Float", "Progress"} == tested

@@ -132,6 +132,19 @@ void bind_random_features(py::module_& module) {
     bind_features<float>(module);
     bind_features<double>(module);
 
+    module.def(
+        "feature_sizes",
+        [](Array<double> Z) {
+            const auto z = transposed_view<const double>(Z, "Z");
+            Array<double> sizes(z.rows);
+            double* largest = sizes.mutable_data();
+            py::gil_scoped_release release;
+            std::fill_n(largest, z.rows, 0.0);
+            for (Index i = 0; i < z.cols; ++i) raise_to_sizes(z.col(i), largest, z.rows);
+            return sizes;
+        },
+        py::arg("Z").noconvert(), "The largest absolute entry of each column of Z (n, N); NaN stays.");
+
     py::class_<BoundPath>(module, "WidthPath", "Regression on nested features, one row of statistics a width.")
         .def(py::init([](Array<double> y, Array<double> y_test, Index max_width, double penalty, double tolerance,
                          bool even) {

@@ -98,8 +98,8 @@ void solve_upper(char side, char trans, CM A, M B) {
     blas_table().dtrsm(&side, &uplo, &trans, &diag, &m, &n, &one, mut(A.data), &lda, B.data, &ldb);
 }
 
-void multiply_upper(CM A, M B) {
-    char side = 'L', uplo = 'U', trans = 'N', diag = 'N';
+void multiply_upper(char side, CM A, M B) {
+    char uplo = 'U', trans = 'N', diag = 'N';
     int m = to_int(B.rows), n = to_int(B.cols), lda = leading(A), ldb = leading(B);
     double one = 1.0;
     if (m == 0 || n == 0) return;

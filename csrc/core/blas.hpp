@@ -57,8 +57,8 @@ void subtract_square(CM B, M A);
 void gram(CM B, M A);
 // B <- op(A)^-1 B (side 'L') or B op(A)^-1 (side 'R'); A upper triangular.
 void solve_upper(char side, char trans, CM A, M B);
-// B <- A B, A upper triangular.
-void multiply_upper(CM A, M B);
+// B <- A B (side 'L') or B A (side 'R'), A upper triangular.
+void multiply_upper(char side, CM A, M B);
 // A <- A^-1, A upper triangular; the strictly lower part is not read.
 void invert_upper(M A);
 // A <- A A^T in the upper triangle, A upper triangular.

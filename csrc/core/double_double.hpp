@@ -50,8 +50,9 @@ PYPHENOM_INLINE DoubleDouble operator*(DoubleDouble a, DoubleDouble b) {
 
 PYPHENOM_INLINE DoubleDouble operator/(DoubleDouble a, DoubleDouble b) {
     const double first = a.hi / b.hi;
-    const DoubleDouble rest = a - b * DoubleDouble{first, 0};
-    return ordered_sum(first, rest.hi / b.hi);
+    const DoubleDouble p = exact_product(b.hi, first);
+    // a.hi - p.hi is exact: the two agree to an ulp or so.
+    return ordered_sum(first, ((a.hi - p.hi) - p.lo + (a.lo - b.lo * first)) / b.hi);
 }
 
 // Exact for a power of two.

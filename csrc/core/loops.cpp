@@ -1,6 +1,7 @@
 #include "core/loops.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/clones.hpp"
 
@@ -58,6 +59,14 @@ PYPHENOM_CLONES void rectify(double* z, Index n) {
     for (Index i = 0; i < n; ++i) z[i] = z[i] < 0.0 ? 0.0 : z[i];
 }
 
+PYPHENOM_CLONES void raise_to_sizes(const double* x, double* largest, Index n) {
+#pragma omp simd
+    for (Index i = 0; i < n; ++i) {
+        const double size = std::fabs(x[i]);
+        largest[i] = (size > largest[i]) | (size != size) ? size : largest[i];
+    }
+}
+
 void copy(Matrix<const double> A, Matrix<double> B) {
     for (Index j = 0; j < A.cols; ++j) std::copy_n(A.col(j), A.rows, B.col(j));
 }
@@ -67,11 +76,13 @@ void copy_upper(Matrix<const double> A, Matrix<double> B) {
 }
 
 void transpose(Matrix<const double> A, Matrix<double> B) {
-    constexpr Index tile = 32;  // both sides of a tile stay in cache
-    for (Index jj = 0; jj < A.cols; jj += tile)
-        for (Index ii = 0; ii < A.rows; ii += tile)
-            for (Index j = jj; j < std::min(jj + tile, A.cols); ++j)
-                for (Index i = ii; i < std::min(ii + tile, A.rows); ++i) B(j, i) = A(i, j);
+    constexpr Index lines = 8;  // eight columns of A give whole cache lines of B
+    Index j = 0;
+    for (; j + lines <= A.cols; j += lines)
+        for (Index i = 0; i < A.rows; ++i)
+            for (Index l = 0; l < lines; ++l) B(j + l, i) = A(i, j + l);
+    for (; j < A.cols; ++j)
+        for (Index i = 0; i < A.rows; ++i) B(j, i) = A(i, j);
 }
 
 void zero(Matrix<double> A) {

@@ -16,6 +16,9 @@ double add_squares(const double* x, double* y, Index n);
 // y <- y - x^2 entrywise
 void subtract_squares(const double* x, double* y, Index n);
 
+// largest <- max(largest, |x|) entrywise; NaN stays
+void raise_to_sizes(const double* x, double* largest, Index n);
+
 inline double squared_norm(const double* a, Index n) { return dot(a, a, n); }
 
 // z <- max(z, 0); NaN stays

@@ -11,8 +11,12 @@
 namespace pyphenom {
 namespace {
 
-constexpr Index tile = 512;        // rows: with fifty columns in doubles 200 KB, which a second-level cache holds
-constexpr Index grain = 16 * tile;  // rows a thread at least: fewer are done before it has started
+// Rows that are worked on at once. Long runs of a column let the processor fetch ahead: four pages of each, of some
+// fifty columns, fill a second-level cache.
+template <class T>
+constexpr Index tile = 16384 / sizeof(T);
+constexpr Index grain = 8192;      // rows a thread at least: fewer are done before it has started
+constexpr Index drawn = 2048;      // random numbers at once
 constexpr std::uint32_t start_stream = 0x4C41;
 
 // h_j += v_j . w over the rows of a tile, four columns at a time, so that w is read once for four.
@@ -78,12 +82,12 @@ PYPHENOM_CLONES void combine(const double* V, Index stride, Index columns, const
 }
 
 // f(first, rows, share) on tiles of rows; a share of the rows goes to one thread.
-template <class F>
+template <class T, class F>
 void for_tiles(Index rows, Index shares, const F& f) {
     const auto work = [&](Index first_share, Index last_share) {
         for (Index share = first_share; share < last_share; ++share) {
             const Index end = rows * (share + 1) / shares;
-            for (Index i = rows * share / shares; i < end; i += tile) f(i, std::min(tile, end - i), share);
+            for (Index i = rows * share / shares; i < end; i += tile<T>) f(i, std::min(tile<T>, end - i), share);
         }
     };
     parallel_for(shares, 1, static_cast<int>(shares), work);
@@ -103,29 +107,29 @@ void orthogonalise(Matrix<const T> V, Matrix<T> W, Matrix<double> H, double* nor
             for (Index i = 0; i < each; ++i) sums[i] += sums[share * each + i];
     };
     const auto subtract = [&](const double* h, Index i, Index rows, Index j) {
-        double x[tile], minus[tile];
+        double x[tile<T>], minus[tile<T>];
         T* w = W.col(j) + i;
         std::copy_n(w, rows, x);
-        for (Index k = 0; k < n; k += tile) {
-            const Index count = std::min(tile, n - k);
+        for (Index k = 0; k < n; k += tile<T>) {
+            const Index count = std::min(tile<T>, n - k);
             std::transform(h + k, h + k + count, minus, [](double value) { return -value; });
             combine(V.col(k) + i, V.stride, count, minus, x, rows);
         }
         std::transform(x, x + rows, w, [](double value) { return static_cast<T>(value); });
     };
-    for_tiles(W.rows, shares, [&](Index i, Index rows, Index share) {
+    for_tiles<T>(W.rows, shares, [&](Index i, Index rows, Index share) {
         for (Index j = 0; j < s; ++j)
             project(V.data + i, V.stride, n, W.col(j) + i, rows, first.data() + share * each + j * n);
     });
     reduce(first);
-    for_tiles(W.rows, shares, [&](Index i, Index rows, Index share) {
+    for_tiles<T>(W.rows, shares, [&](Index i, Index rows, Index share) {
         for (Index j = 0; j < s; ++j) {
             subtract(first.data() + j * n, i, rows, j);
             project(V.data + i, V.stride, n, W.col(j) + i, rows, second.data() + share * each + j * n);
         }
     });
     reduce(second);
-    for_tiles(W.rows, shares, [&](Index i, Index rows, Index share) {
+    for_tiles<T>(W.rows, shares, [&](Index i, Index rows, Index share) {
         for (Index j = 0; j < s; ++j) {
             subtract(second.data() + j * n, i, rows, j);
             project(W.col(j) + i, 0, 1, W.col(j) + i, rows, squares.data() + share * s + j);
@@ -142,9 +146,9 @@ void orthogonalise(Matrix<const T> V, Matrix<T> W, Matrix<double> H, double* nor
 template <class T>
 void rotate(Matrix<T> V, Matrix<const double> Y, int threads) {
     const Index shares = shares_of(V.rows, threads);
-    std::vector<double> room(static_cast<std::size_t>(shares * tile * Y.cols));
-    for_tiles(V.rows, shares, [&](Index i, Index rows, Index share) {
-        double* result = room.data() + share * tile * Y.cols;
+    std::vector<double> room(static_cast<std::size_t>(shares * tile<T> * Y.cols));
+    for_tiles<T>(V.rows, shares, [&](Index i, Index rows, Index share) {
+        double* result = room.data() + share * tile<T> * Y.cols;
         std::fill_n(result, rows * Y.cols, 0.0);
         for (Index j = 0; j < Y.cols; ++j) combine(V.data + i, V.stride, V.cols, Y.col(j), result + j * rows, rows);
         for (Index j = 0; j < Y.cols; ++j)
@@ -160,10 +164,10 @@ void scale(T* x, Index n, double factor) {
 
 template <class T>
 void fill_normal(T* x, Index n, std::uint64_t seed, std::uint64_t index) {
-    std::uint32_t words[4 * tile];
-    double normals[4 * tile];
-    for (Index i = 0; i < n; i += 4 * tile) {
-        const Index entries = std::min(4 * tile, n - i), counters = (entries + 3) / 4;
+    std::uint32_t words[drawn];
+    double normals[drawn];
+    for (Index i = 0; i < n; i += drawn) {
+        const Index entries = std::min(drawn, n - i), counters = (entries + 3) / 4;
         draw_words(seed, static_cast<std::uint32_t>(i / 4), start_stream, index, counters, words);
         to_normals(words, 2 * counters, normals);
         std::transform(normals, normals + entries, x + i, [](double value) { return static_cast<T>(value); });

@@ -27,6 +27,13 @@ void Certificate::append(double alpha, double beta) {
     beta_ = beta;
 }
 
+void CountAbove::append(double alpha, double beta) {
+    pivot_ = sign_ * alpha - bound_ - beta_ * beta_ / pivot_;
+    if (pivot_ == 0.0) pivot_ = -std::numeric_limits<double>::min();
+    count_ += pivot_ > 0.0;
+    beta_ = beta;
+}
+
 double Certificate::failure() const {
     if (ended_) return 0.0;
     constexpr double two_over_pi = 0.63661977236758134308;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/blas.hpp"
 #include "core/loops.hpp"
@@ -47,6 +48,7 @@ class Solver {
         while (A_.products() < options_.max_products) {
             if (A_.waiting() == 0 && !(A_.draw() > 0.0)) {
                 result_.miss_probability = 0.0;  // the basis spans the whole space
+                searching_ = false;
                 break;
             }
             Index count = std::min({options_.block, A_.waiting(), options_.max_products - A_.products()});
@@ -56,16 +58,16 @@ class Solver {
                 count = aim(count);
             A_.multiply(count);
             unread = std::max<Index>(0, unread - count);
-            bool sure = false;
-            if (searching_) {
-                follow();
-                sure = missed() <= options_.miss_probability;
-            }
-
             // A random vector may have to join before the next product.
             const bool full = may_fill() && A_.used() + options_.block + 1 > A_.capacity();
-            const bool stale = A_.waiting() > options_.block;  // the next directions depend on the Ritz vectors
-            if (unread > 0 || (A_.expanded() < next_check && !stale && !sure && !full)) continue;
+            if (searching_) {
+                // Until its own Ritz values reach the wanted ones, the search changes none of them.
+                const bool shown = follow(), sure = missed() <= options_.miss_probability;
+                if (!shown && !sure && !full) continue;
+            } else {
+                const bool stale = A_.waiting() > options_.block;  // the next directions depend on the Ritz vectors
+                if (unread > 0 || (A_.expanded() < next_check && !stale && !full)) continue;
+            }
             const double worst = check();
             // No residual falls below the drift.
             if (A_.drift() > options_.tolerance * std::max(result_.scale, A_.largest_product())) break;
@@ -74,6 +76,7 @@ class Solver {
                 missed_before_ = 1.0;
                 if (full) restart(std::max(options_.wanted, A_.expanded() / 2 + 1));
             } else if (!search(full)) {
+                searching_ = false;
                 break;
             }
             next_check =
@@ -158,11 +161,11 @@ class Solver {
         check();
     }
 
-    // The values whose copies, if there were more, would have to be among the wanted.
-    std::vector<double> better_than_the_last() const {
-        std::vector<double> points;
+    // Beyond the last of the wanted: more than the first, or less than the second.
+    std::pair<double, double> beyond() const {
+        constexpr double infinity = std::numeric_limits<double>::infinity();
         const double margin = options_.tolerance * result_.scale;
-        double low = std::numeric_limits<double>::infinity(), high = -low, least = low;
+        double low = infinity, high = -infinity, least = infinity;
         for (Index r = 0; r < options_.wanted; ++r) {
             const double value = values_[order_[r]];
             least = std::min(least, std::abs(value));
@@ -171,11 +174,17 @@ class Solver {
             else
                 low = std::min(low, value);  // the last of those taken from above
         }
+        if (options_.which == Which::magnitude) return {least + margin, -least - margin};
+        return {low + margin, high - margin};
+    }
+
+    // The values whose copies, if there were more, would have to be among the wanted.
+    std::vector<double> better_than_the_last() const {
+        const auto [above, below] = beyond();
+        std::vector<double> points;
         for (Index r = 0; r < options_.wanted; ++r) {
             const double value = values_[order_[r]];
-            const bool better = options_.which == Which::magnitude ? std::abs(value) > least + margin
-                                                                   : value > low + margin || value < high - margin;
-            if (better) points.push_back(value);
+            if (value > above || value < below) points.push_back(value);
         }
         return points;
     }
@@ -215,6 +224,9 @@ class Solver {
         direction_.assign(static_cast<std::size_t>(A_.waiting()), rest);
         A_.draw_normals(direction_.data(), known);
         certificate_ = Certificate(better_than_the_last(), complement);
+        const auto [above, below] = beyond();
+        above_ = CountAbove(above, 1.0);
+        below_ = CountAbove(-below, -1.0);
         known_.clear();
         for (Index r = 0; r < options_.wanted; ++r) known_.push_back(values_[order_[r]]);
         searching_ = true;
@@ -222,16 +234,23 @@ class Solver {
     }
 
     // After a product of the search: B q = beta' q' + alpha q + beta q'' in the complement of the V that it began with.
-    void follow() {
+    // Returns whether another Ritz value of B has come out beyond the last of the wanted.
+    bool follow() {
         const auto c = A_.c();
-        const Index last = A_.expanded() - 1;
+        const Index last = A_.expanded() - 1, before = above_.count() + below_.count();
         direction_.assign(c.col(last), c.col(last) + c.rows);
-        const double beta = std::sqrt(squared_norm(c.col(last), c.rows));
-        certificate_.append(A_.t()(last, last), beta > A_.nothing() ? beta : 0.0);
+        const double alpha = A_.t()(last, last), norm = std::sqrt(squared_norm(c.col(last), c.rows));
+        const double beta = norm > A_.nothing() ? norm : 0.0;
+        certificate_.append(alpha, beta);
+        above_.append(alpha, beta);
+        below_.append(alpha, beta);
+        return above_.count() + below_.count() > before;
     }
 
     LanczosResult finish() {
         check();
+        if (searching_)  // the products are used up
+            result_.miss_probability = result_.converged < options_.wanted || found_better() ? 1.0 : missed();
         const Index k = std::min(options_.wanted, ritz_);
         for (Index r = 0; r < k; ++r) {
             result_.values.push_back(values_[order_[r]]);
@@ -255,6 +274,7 @@ class Solver {
     std::vector<double> known_, direction_;  // the wanted values at the start of the search; where in Q it goes on
     double missed_before_ = 1.0;  // by searches that a full basis ended
     Certificate certificate_{{}, 1};
+    CountAbove above_{0.0, 1.0}, below_{0.0, 1.0};
     LanczosResult result_;
 };
 

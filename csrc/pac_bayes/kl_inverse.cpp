@@ -185,8 +185,7 @@ struct Inverse {
     double p, by_q, by_c;
 };
 
-// The edges of both sides: `far` is the value for an unbounded budget, `stuck` the q that is its own inverse, `steep`
-// the q where the slope by q diverges.
+// The edges of both sides: `far` is the value for an unbounded budget; at the other end the slope by q diverges.
 template <bool gradient>
 PYPHENOM_INLINE Inverse at_edges(Inverse r, double q, double c, double far, double sign) {
     const double steep = 1 - far;

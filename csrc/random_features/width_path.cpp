@@ -59,7 +59,7 @@ void orthonormalise(Matrix<double> W, Matrix<double> R, Matrix<double> scratch, 
         blas::solve_upper('R', 'N', scratch, W);
     else
         householder(scratch);
-    blas::multiply_upper(scratch, R);
+    blas::multiply_upper('L', scratch, R);
 }
 
 }  // namespace
@@ -197,7 +197,7 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
         blas::gemm('N', 'N', -1.0, Q, H2, 1.0, W);
         blas::gemm('N', 'N', 1.0, H2, R_b, 1.0, H);
         orthonormalise(W, R_2, scratch, tau_.data(), work_);
-        blas::multiply_upper(R_2, R_b);
+        blas::multiply_upper('L', R_2, R_b);
     }
     Index a = 0;  // accepted: independent of those before
     while (a < b && (penalty_ > 0 || std::abs(R_b(a, a)) > tolerance_ * norms[a])) ++a;
@@ -220,7 +220,7 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
             for (Index i = 0; i < r; ++i) above(i, j) = -H_a(i, j);
         if (r > 0) {
             blas::solve_upper('R', 'N', R_a, above);
-            blas::multiply_upper(inverse.block(0, 0, r, r), above);
+            blas::multiply_upper('L', inverse.block(0, 0, r, r), above);
         }
         copy_upper(R_a, corner);
         blas::invert_upper(corner);

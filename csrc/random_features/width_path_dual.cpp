@@ -79,7 +79,7 @@ void WidthPath::enter_dual_from_rotated() {
     Buffer product(n_ * n_);
     const M A(product.data(), n_, n_), R(R_.data(), n_, n_, capacity_);
     transpose(CM(Q_.data(), n_, n_, q_rows_), A);
-    blas::multiply_upper(R, A);
+    blas::multiply_upper('L', R, A);
     blas::qr(A, tau_.data(), work_.data(), static_cast<Index>(work_.size()));
     blas::apply_qt(A, tau_.data(), M(C_.data(), n_, m_, capacity_), work_.data(), static_cast<Index>(work_.size()));
     zero_below_diagonal(A);
@@ -120,7 +120,7 @@ void WidthPath::enter_inverse() {
     S_.resize(n_ * m_);
     const M S(S_.data(), n_, m_);
     copy(CM(C_.data(), n_, m_, capacity_), S);
-    blas::multiply_upper(inverse, S);
+    blas::multiply_upper('L', inverse, S);
     blas::multiply_by_transpose(inverse);
     copy_upper(inverse, R);
     for (auto* buffer : {&R_previous_, &C_previous_, &C_}) Buffer().swap(*buffer);
@@ -378,11 +378,14 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at) 
         blas::gemm('T', 'N', 1.0, pending.top(n_), Z, 0.0, H);
         blas::gemm('N', 'N', -1.0, pending, H, 1.0, kU);
     }
-    blas::gemm('T', 'N', 1.0, Z, k, 0.0, L_t);
+    const Index half = b / 2;  // the upper triangle will do
+    blas::gemm('T', 'N', 1.0, Z.columns(0, half), k.columns(0, half), 0.0, L_t.block(0, 0, half, half));
+    blas::gemm('T', 'N', 1.0, Z, k.columns(half, b - half), 0.0, L_t.columns(half, b - half));
     for (Index j = 0; j < b; ++j) L_t(j, j) += 1.0;
     if (!blas::cholesky(L_t))
         throw std::runtime_error("the factorisation broke down: the features' sizes differ too much; scale them alike");
-    blas::solve_upper('R', 'N', L_t, kU);
+    blas::invert_upper(L_t);  // well-conditioned, and a product is faster than a solution
+    blas::multiply_upper('R', L_t, kU);
     blas::gemm('T', 'N', 1.0, k, y, 0.0, E_g);
 
     pending_ += b;

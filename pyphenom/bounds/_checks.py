@@ -22,7 +22,7 @@ def real(name: str, value: ArrayLike) -> Array:
         raise TypeError(
             f"`{name}` is {type(value).__name__} of dtype {given.dtype}; expected a real number or an array of them"
         )
-    result: Array = given.astype(np.float64)
+    result: Array = given.astype(np.float64, copy=False)
     if np.isnan(result).any():
         raise ValueError(f"`{name}` holds NaN; expected numbers. Look for the loss or weight that became NaN")
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pyphenom.bounds import _torch_gaussian
-from pyphenom.bounds._torch_gaussian import BLOCK, GaussianNetwork, Show
+from pyphenom.bounds._torch_gaussian import GaussianNetwork, Show
 from pyphenom.bounds._torch_model import widths
 from pyphenom.bounds.bound_optimisation import optimise_bound
+from pyphenom.bounds.gaussian_draws import draws as native_draws
 from pyphenom.bounds.gaussian_mlp import GaussianMLP
-from pyphenom.bounds.gaussian_mlp import draws as native_draws
 from pyphenom.bounds.held_out import test_set
 from pyphenom.bounds.ledger import HeldOut, Loss, MonteCarlo
 from pyphenom.bounds.posterior import Posterior
@@ -74,6 +75,12 @@ def draw(
     """Return the losses of fresh draws on the bound's rows, by the named generator or by the fastest at hand."""
     rows = torch.from_numpy(posterior.bound_rows)
     x, labels = X[rows], y[rows]
+    if scheme == "one network":
+        state = {
+            name: torch.from_numpy(h).to(X.device) for name, h in zip(network.names, posterior.sample, strict=True)
+        }
+        return MonteCarlo(scheme, (_torch_gaussian.total_loss(network, x, labels, loss, state),), len(rows), seed,
+                          training_seed, TORCH)  # fmt: skip
     if generator is None:
         generator = NATIVE if scheme == "independent" and posterior.widths and X.device.type == "cpu" else TORCH
     if generator == NATIVE:
@@ -88,6 +95,13 @@ def draw(
     else:
         sums = _torch_gaussian.draw(network, x, labels, loss, scheme, passes, seed, progress)
     return MonteCarlo(scheme, sums, len(rows), seed, training_seed, generator)
+
+
+def sampled(posterior: Posterior, network: GaussianNetwork, seed: int) -> Posterior:
+    """Return the posterior with one network drawn from it, the first of the stream."""
+    with torch.no_grad():
+        weights = network.weights(_torch_gaussian.Stream(seed, 0, 0, network.mean[0]))
+    return replace(posterior, sample=tuple(value.cpu().numpy() for value in weights.values()))
 
 
 def test_bounds(
@@ -123,17 +137,8 @@ test_bounds.__test__ = False  # type: ignore[attr-defined]
 
 def count_errors(network: GaussianNetwork, weights: tuple[Any, ...], X: Tensor, y: Tensor) -> int:
     """Return how many points the network of these weights gets wrong."""
-    state = {name: torch.from_numpy(value).to(X.device) for name, value in zip(network.names, weights, strict=True)}
-    wrong = 0
-    with torch.no_grad():
-        for x, labels in zip(torch.split(X, BLOCK), torch.split(y, BLOCK), strict=True):
-            logits = network.with_weights(x, state)
-            if not bool(torch.isfinite(logits).all()):
-                raise ValueError(
-                    "the trained network gives logits that are not finite; expected numbers. Scale `X` down"
-                )
-            wrong += int((logits.argmax(dim=1) != labels).sum())
-    return wrong
+    state = _state(network, weights, X)
+    return round(_torch_gaussian.total_loss(network, X, y, Loss("zero-one"), state))
 
 
 def native(posterior: Posterior) -> GaussianMLP:
@@ -147,6 +152,10 @@ _DIVERGED = (
     "the training of the posterior diverged: its weights are not finite. Lower the `learning_rate` of `training`, or "
     "scale `X` down"
 )
+
+
+def _state(network: GaussianNetwork, weights: tuple[Any, ...], X: Tensor) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value).to(X.device) for name, value in zip(network.names, weights, strict=True)}
 
 
 def _held_out(predictor: str, wrong: int, rows: Rows, delta: float) -> HeldOut:

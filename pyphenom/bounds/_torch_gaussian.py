@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -181,23 +182,33 @@ def draw(
     sums = []
     with torch.no_grad():
         for done in range(passes):
-            total = 0.0
-            shared = network.weights(Stream(seed, done, 0, network.mean[0])) if scheme == "shared" else None
-            for block, start in enumerate(range(0, len(X), BLOCK)):
-                x, labels = X[start : start + BLOCK], y[start : start + BLOCK]
-                if shared is None:
-                    logits = network.noisy(x, Stream(seed, done, block, network.mean[0]))
-                else:
-                    logits = network.with_weights(x, shared)
-                if not bool(torch.isfinite(logits).all()):
-                    raise ValueError(
-                        "the drawn networks give logits that are not finite; expected numbers. Lower `prior_scale`, or "
-                        "scale `X` down"
-                    )
-                total += float(bounded_loss(logits, labels, loss).to(torch.float64).sum())
-            sums.append(total)
+            if scheme == "shared":
+                shared = network.weights(Stream(seed, done, 0, network.mean[0]))
+                sums.append(total_loss(network, X, y, loss, shared))
+            else:
+                streams = (Stream(seed, done, block, network.mean[0]) for block in itertools.count())
+                sums.append(_total(X, y, loss, lambda x, noise=streams: network.noisy(x, next(noise))))  # type: ignore[misc]
             progress(done + 1, passes)
     return tuple(sums)
+
+
+def total_loss(network: GaussianNetwork, X: Tensor, y: Tensor, loss: Loss, weights: dict[str, Tensor]) -> float:
+    """Return the summed loss of one network."""
+    return _total(X, y, loss, lambda x: network.with_weights(x, weights))
+
+
+def _total(X: Tensor, y: Tensor, loss: Loss, outputs: Callable[[Tensor], Tensor]) -> float:
+    total = 0.0
+    with torch.no_grad():
+        for x, labels in zip(torch.split(X, BLOCK), torch.split(y, BLOCK), strict=True):
+            logits = outputs(x)
+            if not bool(torch.isfinite(logits).all()):
+                raise ValueError(
+                    "the networks give logits that are not finite; expected numbers. Lower `prior_scale`, or scale `X` "
+                    "down"
+                )
+            total += float(bounded_loss(logits, labels, loss).to(torch.float64).sum())
+    return total
 
 
 class Stream:

@@ -123,21 +123,24 @@ def frozen_copy(model: nn.Module) -> nn.Module:
 
 
 def reset(model: nn.Module, seed: int) -> nn.Module:
-    """Return a copy whose weights and buffers are drawn anew by each layer's own rule."""
+    """Return a copy whose weights and buffers are drawn anew by each layer's own rule, all of them."""
     fresh = copy.deepcopy(model)
-    known: set[int] = set()
-    with torch.random.fork_rng(devices=[]):
+    state = [*fresh.named_parameters(), *fresh.named_buffers()]
+    real = [(name, value) for name, value in state if value.is_floating_point()]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
+        for _, value in real:
+            value.fill_(torch.nan)  # what no rule renews may have seen the bound's rows, and is found by this mark
         for module in fresh.modules():
             renew = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
             if callable(renew):
                 renew()
-                known |= {id(value) for value in (*module.parameters(), *module.buffers())}
-    for name, value in (*fresh.named_parameters(), *(b for b in fresh.named_buffers() if b[1].is_floating_point())):
-        if id(value) not in known and isinstance(value, nn.Parameter):
+    for name, value in real:
+        if bool(torch.isnan(value).any()):
             raise ValueError(
-                f"`model` has the parameter {name!r}, whose layer has no reset_parameters(); expected a rule to draw "
-                "it anew. Write that method, or pass prior='continue' with the rows that the weights have seen"
+                f"`model` has {name!r}, which no reset_parameters() draws anew, so that it may have seen the bound's "
+                "rows; expected a rule. Write that method, or pass prior='continue' with the `prior_rows` that the "
+                "weights have seen"
             )
     return fresh
 

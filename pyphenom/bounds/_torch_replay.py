@@ -40,6 +40,8 @@ def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: 
     data, marks = inputs.cpu().numpy(), labels.cpu().numpy()
     rows = Rows.of(posterior.bound_rows, data, marks)  # refuses data with fewer rows
     plan = found.monte_carlo
+    if found.predictor == "sampled":
+        posterior = _torch_draws.sampled(posterior, gaussian, plan.seed)
     draws = _torch_draws.draw(
         posterior, gaussian, inputs, labels, found.loss, plan.scheme, plan.passes, plan.seed, plan.training_seed,
         plan.generator, lambda done, total: None,
@@ -53,7 +55,7 @@ def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: 
     return Certificate.issue(
         posterior, loss=found.loss, classes=classes, rows=rows, delta=found.delta,
         prior=prior, monte_carlo=draws, held_out=beside, model=found.model,
-        parameters=sum(value.numel() for value in network.parameters()), unions=found.unions,
+        parameters=sum(value.numel() for value in network.parameters()), unions=found.unions, predictor=found.predictor,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyphenom.bounds.ledger import MonteCarlo, Provenance
+from pyphenom.bounds.ledger import PREDICTORS, MonteCarlo, Provenance
 from pyphenom.bounds.rows import Rows
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _SCHEMES = {
     "independent": "fresh weights for every example of every pass",
     "shared": "one network for all points of a pass; a pass is one trial",
+    "one network": "the network itself",
 }
 _ORIGINS = {
     "train": "trained from a new initialisation",
@@ -33,16 +34,20 @@ def account(found: Certificate) -> str:
     str
     """
     draws, width = found.monte_carlo, max(len(layer.name) for layer in found.layers)
+    name = "density ratio" if found.predictor == "sampled" else "KL"
     unions = ", ".join(f"{u.what}, one of {u.candidates}: {u.nats:.3f} nats" for u in found.unions) or "none"
     entries = [
         ("theorem", f"{found.theorem} ({found.reference})"),
-        ("predictor", found.predictor),
+        ("predictor", PREDICTORS[found.predictor][0]),
         ("network", found.model),
         ("loss", f"{found.loss}, {found.classes} classes; a uniform guess has {found.loss.chance(found.classes):.4g}"),
         ("points", _rows(found.rows, "n = ")),
-        ("risk", f"{draws.mean:.6f} in the draws, at most {found.risk_bound:.6f} on the points"),
+        ("risk", _risk(found)),
         ("Monte Carlo", _draws(draws)),
-        ("KL", f"{found.kl:.4f} nats over {found.parameters} parameters"),
+        (
+            name,
+            f"{found.kl:.4f} nats over {found.parameters} parameters",
+        ),
         *(("", f"{layer.name:{width}}  {layer.parameters:>9}  {layer.kl:12.4f}") for layer in found.layers),
         ("unions", unions),
         ("delta", str(found.delta)),
@@ -50,14 +55,20 @@ def account(found: Certificate) -> str:
     ]
     head = f"Certificate: {found.loss.kind} loss <= {found.value:.6f} with probability >= {1 - found.delta.delta:g}"
     lines = [head + (", VACUOUS: no better than a uniform guess" if found.vacuous else "")]
-    lines += [f"  {name:12} {text}" for name, text in entries]
+    lines += [f"  {name:13} {text}" for name, text in entries]
     for held in found.held_out:
         lines.append(
             f"Test bound: 0-1 error <= {held.value:.6f} with probability >= {1 - held.delta:g}, for {held.predictor}"
         )
-        lines.append(f"  {'points':12} {held.errors} errors in {_rows(held.rows)}")
+        lines.append(f"  {'points':13} {held.errors} errors in {_rows(held.rows)}")
     lines.append("Each bound holds by itself; best_valid() pays for the choice between them.")
     return "\n".join(lines)
+
+
+def _risk(found: Certificate) -> str:
+    if found.predictor == "sampled":
+        return f"{found.risk_bound:.6f} on the points, exactly"
+    return f"{found.monte_carlo.mean:.6f} in the draws, at most {found.risk_bound:.6f} on the points"
 
 
 def _rows(rows: Rows, head: str = "") -> str:

@@ -13,20 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from pyphenom._arrays import as_integer
+from pyphenom._arrays import as_integer, one_of
+from pyphenom.bounds.accounting import BOTH, POINTS, price, scaled, test_set_value, values
+from pyphenom.bounds.disintegrated import rivasplata
 from pyphenom.bounds.held_out import test_set
-from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
-from pyphenom.bounds.monte_carlo import independent_draws, shared_draws
+from pyphenom.bounds.ledger import PREDICTORS, DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
 from pyphenom.bounds.pac_bayes import maurer
 from pyphenom.bounds.posterior import Posterior
 from pyphenom.bounds.rows import Rows, without_overlap
 from pyphenom.bounds.selection import Selection, best_valid
 from pyphenom.bounds.verification import Verification, compared
-
-THEOREM = "PAC-Bayes-kl with the exact moment"
-REFERENCE = "Langford and Seeger 2001; Maurer 2004, Theorem 5"
-PREDICTOR = "Gibbs network: weights drawn anew for every prediction; neither its mean network nor its vote"
-POINTS, DRAWS = "draw of the points", "Monte Carlo"
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +65,9 @@ class Certificate:
         The network in short.
     unions : tuple of Union
         Choices made with the points in sight.
-    theorem, reference, predictor : str
-        What was proved, by whom, and of which predictor it speaks.
+    predictor : {"gibbs", "vote", "sampled"}
+        Of whom it speaks: a network with weights drawn anew for every prediction, the vote of all, or the one network
+        that was drawn.
     posterior : Posterior or None
         The weights; not part of the JSON record.
     """
@@ -89,14 +86,15 @@ class Certificate:
     posterior_digest: str
     model: str
     unions: tuple[Union, ...] = ()
-    theorem: str = THEOREM
-    reference: str = REFERENCE
-    predictor: str = PREDICTOR
+    predictor: str = "gibbs"
     posterior: Posterior | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if (self.theorem, self.reference, self.predictor) != (THEOREM, REFERENCE, PREDICTOR):
-            raise ValueError(f"`theorem` is {self.theorem!r} for {self.predictor!r}; expected {THEOREM!r}")
+        one_of("predictor", self.predictor, tuple(PREDICTORS))
+        if (self.predictor == "sampled") != (self.monte_carlo.scheme == "one network"):
+            raise ValueError(f"`predictor` is {self.predictor!r} and the draws are {self.monte_carlo.scheme!r}")
+        if self.predictor == "vote" and self.loss.kind != "zero-one":
+            raise ValueError(f"`loss` is {self.loss.kind!r}; expected 'zero-one' for a vote, which has no other")
         as_integer("classes", self.classes, 2)
         if self.monte_carlo.n != self.rows.count:
             raise ValueError(
@@ -107,7 +105,7 @@ class Certificate:
             raise ValueError("`held_out` is empty; expected the plain test bound beside the certificate")
         if self.prior.rows is not None and self.prior.rows.indices == self.rows.indices:
             raise ValueError("the prior was learnt on the bound's rows; expected rows of its own")
-        found = _values(self.layers, self.loss, self.rows, self.delta, self.monte_carlo, self.unions)
+        found = values(self.predictor, self.layers, self.rows, self.delta, self.monte_carlo, self.unions)
         for name, value in zip(("kl", "risk_bound", "value"), found, strict=True):
             if not math.isclose(getattr(self, name), value, rel_tol=1e-9, abs_tol=1e-12):
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; its own account gives {value!r}")
@@ -130,13 +128,14 @@ class Certificate:
         model: str,
         parameters: int,
         unions: tuple[Union, ...] = (),
+        predictor: str = "gibbs",
     ) -> Certificate:
         """Compute the certificate of a posterior from the entries of its account.
 
         Parameters
         ----------
         posterior : Posterior
-        loss, classes, rows, delta, prior, monte_carlo, held_out, model, unions
+        loss, classes, rows, delta, prior, monte_carlo, held_out, model, unions, predictor
             See the class.
         parameters : int
             Number of the network's parameters, counted on the network itself.
@@ -156,11 +155,21 @@ class Certificate:
                 f"the KL covers {counted} parameters and the network has {parameters}; expected all of them, for a "
                 "parameter outside of the KL was fitted for nothing"
             )
-        kl, risk, value = _values(layers, loss, rows, delta, monte_carlo, unions)
+        kl, risk, value = values(predictor, layers, rows, delta, monte_carlo, unions)
         return cls(
             value, risk, kl, loss, classes, rows, layers, delta, prior, monte_carlo, held_out, posterior.digest(),
-            model, unions, posterior=posterior,
+            model, unions, predictor, posterior=posterior,
         )  # fmt: skip
+
+    @property
+    def theorem(self) -> str:
+        """What was proved."""
+        return PREDICTORS[self.predictor][1]
+
+    @property
+    def reference(self) -> str:
+        """By whom."""
+        return PREDICTORS[self.predictor][2]
 
     @property
     def parameters(self) -> int:
@@ -178,17 +187,20 @@ class Certificate:
         Returns
         -------
         tuple of (str, float)
-            Mean loss of the draws; with the doubt of the draws; of the points at a KL of zero; with the KL; and with
-            the choices that were paid for, if any.
+            Mean loss of the draws; with the doubt of the draws; of the points at a KL of zero; with the KL; with the
+            choices that were paid for, if any; and doubled, for a vote.
         """
-        n, share = self.rows.count, self.delta.share(POINTS)
+        n, share = self.rows.count, self.delta.share(BOTH if self.predictor == "sampled" else POINTS)
+        bound = rivasplata if self.predictor == "sampled" else maurer
         found = [
             ("loss in the draws", self.monte_carlo.mean),
             ("draws", self.risk_bound),
-            ("points", float(maurer(self.risk_bound, 0.0, n, share))),
-            ("KL", float(maurer(self.risk_bound, self.kl, n, share))),
+            ("points", float(bound(self.risk_bound, 0.0, n, share))),
+            ("KL", float(bound(self.risk_bound, self.kl, n, share))),
         ]
-        return (*found, ("choices", self.value)) if self.unions else tuple(found)
+        if self.unions:
+            found.append(("choices", float(bound(self.risk_bound, self.kl + price(self.unions), n, share))))
+        return (*found, ("vote", self.value)) if self.predictor == "vote" else tuple(found)
 
     def best_valid(self) -> Selection:
         """Choose between this certificate and its first test bound, at half of delta each.
@@ -200,23 +212,23 @@ class Certificate:
         -------
         Selection
         """
-        held, share = self.held_out[0], 1.0 / self.delta.delta
+        held, total = self.held_out[0], self.delta.delta
 
-        def posterior(delta: float) -> float:
-            return _values(
-                self.layers, self.loss, self.rows, _scaled(self.delta, delta * share), self.monte_carlo, self.unions
-            )[2]
+        def own(delta: float) -> float:
+            tree = scaled(self.delta, delta / total)
+            return values(self.predictor, self.layers, self.rows, tree, self.monte_carlo, self.unions)[2]
 
         candidates: dict[str, Callable[[float], float]] = {
-            "Gibbs network": posterior,
-            held.predictor: lambda delta: float(test_set(held.errors, held.rows.count, delta)),
+            self.predictor: own,
+            held.predictor: lambda delta: float(test_set(held.errors, held.rows.count, delta * held.delta / total)),
         }
-        return best_valid(candidates, self.delta.delta)
+        return best_valid(candidates, total)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record without the weights, ready for JSON."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "posterior"}
-        return {name: _plain(value) for name, value in values.items()}
+        entries = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "posterior"}
+        proved = {"theorem": self.theorem, "reference": self.reference}
+        return proved | {name: _plain(value) for name, value in entries.items()}
 
     def to_json(self) -> str:
         """Return the record without the weights as JSON."""
@@ -245,6 +257,7 @@ class Certificate:
         try:
             given = json.loads(text)
             prior, draws = given["prior"], given["monte_carlo"]
+            proved = given.pop("theorem"), given.pop("reference")
             entries = given | {
                 "loss": Loss(**given["loss"]),
                 "rows": Rows(**given["rows"]),
@@ -255,11 +268,16 @@ class Certificate:
                 "held_out": tuple(HeldOut(**held | {"rows": Rows(**held["rows"])}) for held in given["held_out"]),
                 "unions": tuple(Union(**union) for union in given["unions"]),
             }
-            return cls(**entries, posterior=posterior)
+            found = cls(**entries, posterior=posterior)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"`text` is no certificate ({type(error).__name__}: {error}); expected the JSON of to_json"
             ) from None
+        if proved != (found.theorem, found.reference):
+            raise ValueError(
+                f"`theorem` is {proved[0]!r}; the account of a certificate of this kind is {found.theorem!r}"
+            )
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Write ``certificate.json`` and ``posterior.npz``.
@@ -341,47 +359,6 @@ class Certificate:
         from pyphenom.bounds.account import account
 
         return account(self)
-
-
-def test_set_value(held: HeldOut) -> float:
-    """Return the test bound of a `HeldOut` from its own entries."""
-    return float(test_set(held.errors, held.rows.count, held.delta))
-
-
-test_set_value.__test__ = False  # type: ignore[attr-defined]
-
-
-def risk_bound(draws: MonteCarlo, delta: float) -> float:
-    """Return the upper bound on the empirical Gibbs risk, with probability 1 - delta over the draws."""
-    if draws.scheme == "independent":
-        return float(independent_draws(draws.mean, draws.trials, delta))
-    return shared_draws([value / draws.n for value in draws.sums], delta)
-
-
-def _values(
-    layers: tuple[Layer, ...],
-    loss: Loss,
-    rows: Rows,
-    delta: DeltaTree,
-    draws: MonteCarlo,
-    unions: tuple[Union, ...],
-) -> tuple[float, float, float]:
-    """Return KL, bound on the empirical risk, and certificate."""
-    kl = math.fsum(layer.kl for layer in layers)
-    candidates = math.prod(union.candidates for union in unions)  # the draws of each may fail
-    risk = risk_bound(draws, delta.share(DRAWS) / candidates)
-    price = math.fsum(union.nats for union in unions)
-    return kl, risk, float(maurer(risk, kl + price, rows.count, delta.share(POINTS)))
-
-
-def budget(delta: float, monte_carlo_share: float = 0.1) -> DeltaTree:
-    """Return a failure probability with the share of the Monte-Carlo draws set aside."""
-    draws = monte_carlo_share * delta
-    return DeltaTree("certificate", delta, (DeltaTree(POINTS, delta - draws), DeltaTree(DRAWS, draws)))
-
-
-def _scaled(tree: DeltaTree, factor: float) -> DeltaTree:
-    return DeltaTree(tree.name, tree.delta * factor, tuple(_scaled(part, factor) for part in tree.parts))
 
 
 def _tree(given: Any) -> DeltaTree:

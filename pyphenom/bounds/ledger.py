@@ -9,7 +9,25 @@ from dataclasses import dataclass, field
 from pyphenom._arrays import one_of
 from pyphenom.bounds.rows import Rows
 
-SCHEMES = ("independent", "shared")
+SCHEMES = ("independent", "shared", "one network")
+PREDICTORS = {
+    "gibbs": (
+        "Gibbs network: weights drawn anew for every prediction; neither its mean network nor its vote",
+        "PAC-Bayes-kl with the exact moment",
+        "Langford and Seeger 2001; Maurer 2004, Theorem 5",
+    ),
+    "vote": (
+        "vote: the class that most networks of the posterior choose; not its mean network",
+        "twice PAC-Bayes-kl with the exact moment",
+        "Langford and Shawe-Taylor 2002; Maurer 2004, Theorem 5",
+    ),
+    "sampled": (
+        "sampled network: the one that was drawn once from the posterior, and no other",
+        "disintegrated PAC-Bayes-kl with the exact moment",
+        "Rivasplata, Kuzborskij, Szepesvári and Shawe-Taylor 2020, Theorem 1",
+    ),
+}
+"""Of whom a certificate speaks, what was proved, and by whom."""
 ORIGINS = ("train", "continue", "given")
 LOSSES = ("zero-one", "cross-entropy")
 
@@ -99,10 +117,14 @@ class Union:
         Was chosen.
     candidates : int
         Of how many, fixed in advance and of equal weight. The price is its logarithm, added to the KL.
+    draws : bool
+        Whether each candidate had Monte-Carlo draws of its own, which get equal shares of their delta. Not so for
+        priors that are compared for one posterior.
     """
 
     what: str
     candidates: int
+    draws: bool = True
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
@@ -154,7 +176,7 @@ class Layer:
     parameters : int
         Number of its entries.
     kl : float
-        In nats.
+        In nats; for a sampled network the logarithm of the density ratio at it, which may be negative.
     """
 
     name: str
@@ -201,8 +223,9 @@ class MonteCarlo:
 
     Attributes
     ----------
-    scheme : {"independent", "shared"}
-        Fresh weights for every example of every pass, or one network for a whole pass.
+    scheme : {"independent", "shared", "one network"}
+        Fresh weights for every example of every pass; one network for a whole pass; or the single network that is
+        certified itself, whose loss on the points is known.
     sums : tuple of float
         Sum of the loss over the n points, one for each pass.
     n : int

@@ -36,6 +36,8 @@ class Posterior:
     widths, activation : tuple of int, str
         Inputs, hidden layers and classes of a fully connected network, and what stands between its layers; empty for
         other networks.
+    sample : tuple of array
+        The weights of the one network that was drawn, where the certificate speaks of it.
     """
 
     names: tuple[str, ...]
@@ -49,6 +51,7 @@ class Posterior:
     buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     widths: tuple[int, ...] = ()
     activation: str = ""
+    sample: tuple[Float, ...] = ()
 
     def __post_init__(self) -> None:
         for name, *arrays in zip(self.names, self.mean, self.log_scale, self.prior_mean, strict=True):
@@ -60,20 +63,37 @@ class Posterior:
     def divergences(self) -> tuple[Layer, ...]:
         """Return the relative entropy of every parameter tensor to its prior, with the number of its entries.
 
+        With a sampled network, the logarithm of the density ratio of posterior and prior at it.
+
         Returns
         -------
         tuple of Layer
         """
         scales = [np.exp(rho.astype(np.float64)) for rho in self.log_scale]
-        values = gaussian_kl_layers(self.mean, scales, self.prior_mean, [self.prior_scale] * len(self.names))
+        if self.sample:
+            weights = [value.astype(np.float64) for value in self.sample]
+            parts = zip(weights, self.mean, scales, self.prior_mean, strict=True)
+            values: Any = [_log_ratio(h, mean, s, centre, self.prior_scale) for h, mean, s, centre in parts]
+        else:
+            values = gaussian_kl_layers(self.mean, scales, self.prior_mean, [self.prior_scale] * len(self.names))
         return tuple(
             Layer(name, mean.size, float(value))
             for name, mean, value in zip(self.names, self.mean, values, strict=True)
         )
 
     def digest(self) -> str:
-        """Return the SHA-256 of means and scales."""
-        return digest(*self.mean, *self.log_scale)
+        """Return the SHA-256 of means and scales, and of the sampled network."""
+        return digest(*self.mean, *self.log_scale, *self.sample)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Return the sampled network, or without one the mean network, by names as torch has them.
+
+        Returns
+        -------
+        dict of str to array
+            For ``model.load_state_dict`` after ``torch.from_numpy``.
+        """
+        return dict(zip(self.names, self.sample or self.mean, strict=True)) | dict(self.buffers)
 
     def prior_digest(self) -> str:
         """Return the SHA-256 of the prior's means."""
@@ -95,6 +115,7 @@ class Posterior:
         arrays["network"] = np.array(json.dumps([self.names, self.widths, self.activation]))
         for i, values in enumerate(zip(self.mean, self.log_scale, self.prior_mean, strict=True)):
             arrays |= {f"{kind}.{i}": value for kind, value in zip(_KINDS, values, strict=True)}
+        arrays |= {f"sample.{i}": value for i, value in enumerate(self.sample)}
         arrays |= {f"buffer.{name}": value for name, value in self.buffers.items()}
         np.savez(path, **arrays)
 
@@ -115,13 +136,20 @@ class Posterior:
             kinds: dict[str, Any] = {kind: tuple(file[f"{kind}.{i}"] for i in range(len(names))) for kind in _KINDS}
             buffers = {key.removeprefix("buffer."): file[key] for key in file.files if key.startswith("buffer.")}
             rows: dict[str, Any] = {key: file[key] for key in ("prior_rows", "bound_rows", "test_rows")}
+            sample = tuple(file[f"sample.{i}"] for i in range(len(names)) if f"sample.{i}" in file.files)
             return cls(
-                tuple(names), **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
+                tuple(names), sample=sample, **kinds, **rows, prior_scale=float(file["prior_scale"]), buffers=buffers,
                 widths=tuple(widths), activation=activation,
             )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Posterior({sum(mean.size for mean in self.mean)} parameters in {len(self.names)} tensors)"
+
+
+def _log_ratio(h: Float, mean: Float, scale: Float, centre: Float, prior_scale: float) -> float:
+    """Return the sum over the entries of ln N(h; mean, scale^2) / N(h; centre, prior_scale^2)."""
+    away, own = (h - centre) / prior_scale, (h - mean) / scale
+    return float(np.sum(0.5 * (away - own) * (away + own) + np.log(prior_scale / scale)))
 
 
 _KINDS = ("mean", "log_scale", "prior_mean")

@@ -21,8 +21,9 @@ from pyphenom.bounds._torch_model import (
     stack,
     streams,
 )
-from pyphenom.bounds.certificate import Certificate, budget
-from pyphenom.bounds.ledger import LOSSES, ORIGINS, Loss, Provenance, Union
+from pyphenom.bounds.accounting import budget
+from pyphenom.bounds.certificate import Certificate
+from pyphenom.bounds.ledger import LOSSES, ORIGINS, PREDICTORS, Loss, Provenance, Union
 from pyphenom.bounds.rows import Rows
 from pyphenom.bounds.split import split
 from pyphenom.bounds.training import Training
@@ -48,6 +49,7 @@ def certify(
     y_test: Any = None,
     test_fraction: float = 0.0,
     loss: str = "zero-one",
+    predictor: str = "gibbs",
     floor: float = 1e-5,
     monte_carlo: str = "auto",
     passes: int | None = None,
@@ -93,6 +95,9 @@ def certify(
         Share of the rows to set aside for that instead.
     loss : {"zero-one", "cross-entropy"}
         What is certified; the cross-entropy is bounded at `floor`.
+    predictor : {"gibbs", "vote", "sampled"}
+        Of whom the certificate speaks: the network with weights drawn anew for every prediction; the vote of all, at
+        twice its value; or one network, drawn once, which is ``posterior.state_dict()`` of the certificate.
     floor : float
         Least probability of a class, in (0, 1).
     monte_carlo : {"auto", "independent", "shared"}
@@ -143,7 +148,8 @@ def certify(
     how, show = training or Training(), progress or (lambda what, done, total: None)
     one_of("prior", prior, ORIGINS)
     target = Loss(one_of("loss", loss, LOSSES), floor if loss == "cross-entropy" else None)
-    tree, stream = budget(as_real("delta", delta)), streams(as_integer("seed", seed, 0))
+    one_of("predictor", predictor, tuple(PREDICTORS))
+    tree, stream = budget(as_real("delta", delta), predictor), streams(as_integer("seed", seed, 0))
     unions = (Union("certificates", candidates),) if as_integer("candidates", candidates, 1) > 1 else ()
     if as_real("prior_scale", prior_scale) == 0.0:
         raise ValueError("`prior_scale` is 0; expected a standard deviation > 0, such as 0.01")
@@ -158,7 +164,9 @@ def certify(
             "`prior_fraction` 0 leaves no network that was trained without the bound's points; expected test points "
             "for the plain test bound beside the certificate. Pass X_test and y_test, or test_fraction=0.2"
         )
-    scheme = _scheme(monte_carlo, network, inputs)
+    if predictor == "vote" and loss != "zero-one":
+        raise ValueError(f"`loss` is {loss!r}; expected 'zero-one' for a vote, which has no other")
+    scheme = "one network" if predictor == "sampled" else _scheme(monte_carlo, network, inputs)
     most = -(-TRIALS // len(parts.bound)) if scheme == "independent" else SHARED_PASSES
     count = most if passes is None else as_integer("passes", passes, 1)
 
@@ -176,6 +184,8 @@ def certify(
         gaussian, inputs, labels, parts, how, tree.delta, stream["posterior"],
         lambda done, total: show("posterior", done, total),
     )  # fmt: skip
+    if predictor == "sampled":
+        posterior = _torch_draws.sampled(posterior, gaussian, stream["certificate"])
     draws = _torch_draws.draw(
         posterior, gaussian, inputs, labels, target, scheme, count, stream["certificate"], stream["posterior"], None,
         lambda done, total: show("draws", done, total),
@@ -189,6 +199,7 @@ def certify(
     return Certificate.issue(
         posterior, loss=target, classes=classes, rows=Rows.of(parts.bound, data, marks), delta=tree, prior=origin,
         monte_carlo=draws, held_out=beside, model=_described(network, gaussian), unions=unions,
+        predictor=predictor,
         parameters=sum(value.numel() for value in network.parameters()),
     )  # fmt: skip
 

@@ -76,6 +76,7 @@ def compared(first: Certificate, second: Certificate) -> Verification:
             ("prior's scale", first.prior.scale, second.prior.scale),
             ("buffers", dict(first.prior.buffers), dict(second.prior.buffers)),
             ("posterior", first.posterior_digest, second.posterior_digest),
+            ("saved weights", first.posterior_digest, first.posterior.digest() if first.posterior else "missing"),
             ("parameters", first.parameters, second.parameters),
         )
     ]

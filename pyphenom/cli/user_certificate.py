@@ -36,6 +36,14 @@ class PriorName(str, Enum):
     given = "given"
 
 
+class PredictorName(str, Enum):
+    """Of whom the certificate speaks."""
+
+    gibbs = "gibbs"
+    vote = "vote"
+    sampled = "sampled"
+
+
 class CertifiedLoss(str, Enum):
     """What is certified."""
 
@@ -68,6 +76,9 @@ def certify(
     prior_scale: Annotated[float, typer.Option("--prior-scale", help="Standard deviation of the prior.")] = 0.01,
     test_fraction: Annotated[float, typer.Option("--test-fraction", help="Share of the rows kept for a test.")] = 0.0,
     loss: Annotated[CertifiedLoss, typer.Option("--loss", help="What is certified.")] = CertifiedLoss.zero_one,
+    predictor: Annotated[
+        PredictorName, typer.Option("--predictor", help="Weights drawn anew each time, their vote, or one draw.")
+    ] = PredictorName.gibbs,
     passes: Annotated[
         int | None, typer.Option("--passes", min=1, help="Over the bound's rows; chosen by their number by default.")
     ] = None,
@@ -107,8 +118,8 @@ def certify(
             with progress_bars() as progress:
                 found = certified(
                     net, X, y, prior_fraction, delta, prior=prior.value, prior_rows=seen, prior_scale=prior_scale,
-                    test_fraction=test_fraction, loss=loss.value, passes=passes, candidates=candidates,
-                    training=training, seed=seed, progress=progress,
+                    test_fraction=test_fraction, loss=loss.value, predictor=predictor.value, passes=passes,
+                    candidates=candidates, training=training, seed=seed, progress=progress,
                 )  # fmt: skip
     except KeyboardInterrupt as interrupt:
         stopped(interrupt)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyphenom.curvature.density import Curve, SpectralDensity, spectral_density
 from pyphenom.curvature.lanczos import Eigenpairs, Status, eigsh
-from pyphenom.curvature.operator import Operator, RectangularOperator, as_operator
+from pyphenom.curvature.operator import Operator, RectangularOperator, Reduced, as_operator
 from pyphenom.curvature.trace import Estimate, diagonal, logdet, trace
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Linearization",
     "Operator",
     "RectangularOperator",
+    "Reduced",
     "SharpnessTracker",
     "SpectralDensity",
     "Status",

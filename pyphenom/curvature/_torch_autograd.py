@@ -183,7 +183,15 @@ def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         random = stack.enter_context(preserved_random_state(X.device))
-        outputs = torch.func.functional_call(model, state, (X,))
+        try:
+            outputs = torch.func.functional_call(model, state, (X,))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(
+                f"`model` does not take `X` of shape {tuple(X.shape)} and dtype {X.dtype}: {error}. Expected inputs "
+                "(n, ...) as for model(X)"
+            ) from error
         drawn = any(
             not torch.equal(before, after) for before, after in zip(random, random_state(X.device), strict=True)
         )

@@ -90,9 +90,14 @@ class Batches:
 
 
 def _tensor(name: str, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"`{name}` has dtype {array.dtype}; expected a tensor or an array of real numbers")
-    return torch.from_numpy(np.require(array, None, ["C", "W"]))
+    if not isinstance(value, Tensor):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"`{name}` has dtype {array.dtype}; expected a tensor or an array of real numbers")
+        value = torch.from_numpy(np.require(array, None, ["C", "W"]))
+    tensor: Tensor = value.detach()
+    # A sum is finite only if all its terms are; the slow look comes only on suspicion.
+    if tensor.is_floating_point() and not tensor.sum().isfinite() and not (finite := tensor.isfinite()).all():
+        bad = tuple((~finite).nonzero()[0].tolist())
+        raise ValueError(f"`{name}` holds {tensor[bad]:g} at index {bad}; expected finite numbers")
+    return tensor

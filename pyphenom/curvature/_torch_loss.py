@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NAMES = ("mean_squared", "half_squared", "cross_entropy")
+NAMES = ("mean_squared", "half_squared", "cross_entropy", "binary_cross_entropy")
 NO_LIKELIHOOD = (
     "`samples` asks for targets drawn from the likelihood, which a user's own loss does not tell. Use "
     "fisher(samples=None) for the empirical Fisher matrix, or a loss of torch"
@@ -179,9 +179,11 @@ def as_loss(loss: Any, reduction: str | None = None) -> Loss:
             raise ValueError(f"`loss` is {loss!r}; expected one of {', '.join(map(repr, NAMES))}, or a callable")
         if loss == "half_squared":
             return Loss("squared", reduction != "sum", 0.5)
-        loss = nn.MSELoss() if loss == "mean_squared" else nn.CrossEntropyLoss()
-        loss.reduction = reduction or "mean"
+        of = {"mean_squared": nn.MSELoss, "cross_entropy": nn.CrossEntropyLoss}
+        loss = of.get(loss, nn.BCEWithLogitsLoss)(reduction=reduction or "mean")
     loss = _MODULES[loss]() if not isinstance(loss, nn.Module) and loss in _MODULES else loss
+    if isinstance(loss, type):
+        raise TypeError(f"`loss` is the class {loss.__name__}; expected a loss made of it. Pass {loss.__name__}()")
     if not callable(loss):
         raise TypeError(f"`loss` is a {type(loss).__name__}; expected a loss of torch, a callable, or one of {NAMES}")
     own = getattr(loss, "reduction", None)

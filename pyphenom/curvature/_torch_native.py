@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pyphenom import _core
 from pyphenom._arrays import Float
-from pyphenom.curvature._loss_spec import LossSpec
 from pyphenom.curvature._torch_layers import Builder, UnknownLayerError, flat, sample_shape
+from pyphenom.curvature._torch_loss import Loss, as_loss
 from pyphenom.random_features.features import threads
 
 _WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
@@ -25,9 +24,9 @@ _WORKSPACE = 2**19  # bytes of tangents a thread: they stay in its second cache
 class NativeProducts:
     r"""Products with the gradient, Hessian, Gauss-Newton matrix and Jacobian of the sum of a batch's losses.
 
-    With inputs of rank :math:`r<d` and an orthonormal basis Q (d, r) of their row space, the first layer's weights
-    act through WQ alone: H is zero on the complement, and a solver may work on vectors of `compressed_size` entries,
-    in which the products with ``compressed=True`` are those with :math:`E^\top HE`, E = `expand`, an isometry.
+    With fewer samples than inputs, n < d, and an orthonormal basis Q (d, n) of their row space, the first layer's
+    weights act through WQ alone: H is zero on the complement, and a solver may work on WQ and the other parameters.
+    The products of `row_space` are those with :math:`L^\top HL`, where the isometry L is `lift`.
 
     Built by `native_products`.
     """
@@ -39,20 +38,20 @@ class NativeProducts:
         network: Any,
         X: Float,
         parameters: list[Tensor],
-        loss: LossSpec,
+        loss: Loss,
+        y: Tensor,
         shape: tuple[int, ...],
         compress: bool,
     ) -> None:
-        self._network, self._parameters, self._spec = network, parameters, loss
+        self._network, self._parameters, self._loss, self._y = network, parameters, loss, y
         self._X = X
         self._basis: Float | None = None
+        self._reduced = False
         self.dtype: np.dtype[Any] = X.dtype
         self.size = int(network.size())
         self.samples = len(X)
         self.output_shape = (len(X), *shape)
-        self.compressible = compress
-        self.rank = min(self.samples, X.shape[-1]) if compress else None
-        self._width = int(parameters[0].shape[0]) if compress else 0
+        self.input_rank = self.samples if compress else None
         self.refresh()
 
     def refresh(self, values: Float | None = None) -> None:
@@ -63,101 +62,99 @@ class NativeProducts:
         self._network.linearize(np.ascontiguousarray(values, self.dtype))
         self.outputs: Float = self._network.outputs()
         self.loss: float = self._network.loss_value
-        if self._spec.linearize is not None:
-            self.loss, gradients = self._spec.linearize(self.outputs)
-            self._network.differentiate(np.ascontiguousarray(gradients, self.dtype))
+        if self._loss.kind == "user":
+            f = self._shaped(self.outputs)
+            self.loss = self._loss.total(f, self._y)
+            self._network.differentiate(self._flat(self._loss.gradient(f, self._y), self.samples))
 
-    def gradient(self, compressed: bool = False) -> Float:
+    def gradient(self) -> Float:
         """Return the gradient (P,)."""
-        self._prepare(compressed)
-        return self._network.gradient(compressed)  # type: ignore[no-any-return]
+        return self._network.gradient(self._reduced)  # type: ignore[no-any-return]
 
-    def hessian(self, V: Float, compressed: bool = False) -> Float:
+    def hessian(self, V: Float) -> Float:
         """Return V H for rows V (K, P)."""
-        if compressed:
-            self._prepare(compressed)
-        if self._spec.hessian is None:
-            return self._network.hessian(V, compressed)  # type: ignore[no-any-return]
-        U = self._spec.hessian(self._network.jacobian(V, compressed))
-        return self._network.custom_hessian(  # type: ignore[no-any-return]
-            V, np.ascontiguousarray(U, self.dtype), compressed
-        )
+        if self._loss.kind != "user":
+            return self._network.hessian(V, self._reduced)  # type: ignore[no-any-return]
+        return self._network.custom_hessian(V, self._through_loss(V), self._reduced)  # type: ignore[no-any-return]
 
-    def ggn(self, V: Float, compressed: bool = False) -> Float:
+    def ggn(self, V: Float) -> Float:
         """Return V G for rows V (K, P), with the generalised Gauss-Newton matrix G."""
-        if compressed:
-            self._prepare(compressed)
-        if self._spec.hessian is None:
-            return self._network.ggn(V, compressed)  # type: ignore[no-any-return]
-        U = self._spec.hessian(self._network.jacobian(V, compressed))
-        return self._network.jacobian_transpose(  # type: ignore[no-any-return]
-            np.ascontiguousarray(U, self.dtype), compressed
-        )
+        if self._loss.kind != "user":
+            return self._network.ggn(V, self._reduced)  # type: ignore[no-any-return]
+        return self.jacobian_transpose(self._through_loss(V))
 
-    def jacobian(self, V: Float, compressed: bool = False) -> Float:
+    def _through_loss(self, V: Float) -> Float:
+        """Return the product (K, n, C) of the Hessian of a user's loss with J v."""
+        block = self._shaped(self.jacobian(V), len(V))
+        return self._flat(self._loss.hessian(self._shaped(self.outputs), self._y, block), len(V), self.samples)
+
+    def _shaped(self, values: Float, *block: int) -> Tensor:
+        return torch.from_numpy(values).reshape(*block, *self.output_shape)
+
+    def _flat(self, values: Tensor, *sizes: int) -> Float:
+        return np.ascontiguousarray(values.reshape(*sizes, -1).numpy(), self.dtype)
+
+    def jacobian(self, V: Float) -> Float:
         """Return J v for rows V (K, P), as (K, n, C)."""
-        self._prepare(compressed)
-        return self._network.jacobian(V, compressed)  # type: ignore[no-any-return]
+        return self._network.jacobian(V, self._reduced)  # type: ignore[no-any-return]
 
-    def jacobian_transpose(self, U: Float, compressed: bool = False) -> Float:
+    def jacobian_transpose(self, U: Float) -> Float:
         """Return the transpose of J times each of U (K, n, C), as (K, P)."""
-        self._prepare(compressed)
-        return self._network.jacobian_transpose(U, compressed)  # type: ignore[no-any-return]
+        return self._network.jacobian_transpose(U, self._reduced)  # type: ignore[no-any-return]
 
     # ---- the row space of the inputs ---------------------------------------------------------------------------------
 
-    @property
-    def compressed_size(self) -> int:
-        """Entries of a parameter vector in the row space of the inputs; `size` where there is nothing to gain."""
-        if not self.compressible:
-            return self.size
-        assert self.rank is not None
-        return int(self.size - self._width * (self._X.shape[-1] - self.rank))
-
-    def compress(self, V: Float) -> Float:
-        """Return the coordinates (K, `compressed_size`) of rows V (K, P); what is outside the row space is left out."""
-        return self._change_basis(V, self.compressed_size, self._prepare(True))
-
-    def expand(self, V: Float) -> Float:
-        """Return the parameter vectors (K, P) of coordinates V (K, `compressed_size`)."""
-        return self._change_basis(V, self.size, self._prepare(True).T)
-
-    def _change_basis(self, V: Float, size: int, basis: Float) -> Float:
-        h, (before, after) = self._width, basis.shape
-        if V.ndim != 2 or V.shape[1] - h * before != size - h * after:
-            raise ValueError(f"`V` has shape {V.shape}; expected (K, {size + h * (before - after)})")
-        out = np.empty((len(V), size), self.dtype)
-        head = V[:, : h * before].reshape(len(V), h, before)
-        np.matmul(head, basis, out=out[:, : h * after].reshape(len(V), h, after))
-        out[:, h * after :] = V[:, h * before :]
-        return out
-
-    def _prepare(self, compressed: bool) -> NDArray[Any]:
-        """Return the basis (d, r) of the row space, from a QR decomposition on first use."""
-        if not compressed:
-            return np.empty((0, 0))
-        if not self.compressible:
+    def row_space(self) -> NativeProducts:
+        """Return the products on coordinates in the row space, as they are now; where there is an `input_rank`."""
+        if self.input_rank is None:
             raise ValueError(
-                "`compressed` is asked for, but the inputs are not compressed: they are at least as many as their "
-                "dimension, or the first layer is not a trainable Linear, or `compress` is False"
+                "the inputs are not compressed: they are at least as many as their dimension, or the first layer is "
+                "not a trainable Linear, or `compress` says no"
             )
         if self._basis is None:
-            # X^T = Q R: in Q the samples have the coordinates R^T.
-            Q, R = scipy.linalg.qr(self._X.T.astype(np.float64), mode="economic", check_finite=False)
-            self._network.reduce(np.ascontiguousarray(R.T, self.dtype))
-            self._basis = np.ascontiguousarray(Q, self.dtype)
-        return self._basis
+            # X^T = Q R: in Q the samples have the coordinates R^T. Householder's Q is orthonormal whatever the rank.
+            Q, R = torch.linalg.qr(torch.from_numpy(self._X).double().T)
+            self._network.reduce(np.ascontiguousarray(R.T.numpy(), self.dtype))
+            self._basis = np.ascontiguousarray(Q.numpy(), self.dtype)
+        view = copy.copy(self)
+        view._reduced, view.input_rank = True, None
+        view.size = self.size - self._width * (len(self._basis) - self.samples)
+        return view
+
+    def lift(self, V: Float) -> Float:
+        """Return the parameter vectors (K, P) of coordinates V (K, R)."""
+        assert self._basis is not None
+        return self._change_basis(V, self._basis.T)
+
+    def restrict(self, V: Float) -> Float:
+        """Return the coordinates (K, R) of rows V (K, P); what is outside the row space is left out."""
+        assert self._basis is not None
+        return self._change_basis(V, self._basis)
+
+    @property
+    def _width(self) -> int:
+        """Outputs of the first layer, whose weights start the vector."""
+        return int(self._parameters[0].shape[0])
+
+    def _change_basis(self, V: Float, basis: Float) -> Float:
+        h, (old, new) = self._width, basis.shape
+        before, after = h * old, h * new
+        out = np.empty((len(V), V.shape[1] - before + after), self.dtype)
+        head = out[:, :after].reshape(len(V), h, new)
+        np.matmul(V[:, :before].reshape(len(V), h, old), basis, out=head)
+        out[:, after:] = V[:, before:]
+        return out
 
     def __repr__(self) -> str:
-        inputs = f", inputs compressed to {self.rank} of {self._X.shape[-1]}" if self.compressible else ""
+        inputs = f", inputs compressed to {self.input_rank} of {self._X.shape[-1]}" if self.input_rank else ""
         return f"NativeProducts({self.size} parameters, {self.samples} samples, {self.dtype}{inputs})"
 
 
 def native_products(
     model: nn.Module,
-    loss: LossSpec | nn.Module,
+    loss: Any,
     X: Tensor,
-    y: Tensor | None = None,
+    y: Tensor,
     dtype: Any = None,
     parameters: Iterable[str] | None = None,
     compress: bool | str = "auto",
@@ -169,17 +166,18 @@ def native_products(
     model : torch.nn.Module
         Covered: Sequential, nested or not, of Linear, convolutions, average and maximum pooling, Flatten, ReLU,
         LeakyReLU, Tanh, Sigmoid, GELU, SiLU, Softplus, Identity, and Dropout in evaluation mode.
-    loss : LossSpec or torch.nn.Module
-        MSELoss, CrossEntropyLoss, or BCEWithLogitsLoss without weights; a LossSpec with targets needs no `y`.
+    loss : Loss, or what `as_loss` takes
+        That of a user is differentiated by torch.
     X : Tensor (n, ...)
-    y : Tensor, optional
+    y : Tensor (n, ...)
     dtype : torch or numpy dtype, optional
         Of the computation, float32 or float64; that of the parameters if None.
     parameters : iterable of str, optional
         Names of the parameters that span the space, in the order of ``model.named_parameters()``; all that require a
         gradient if None.
     compress : {"auto", True, False}
-        Whether solvers are offered the row space of the inputs, where the samples are fewer than the inputs.
+        Whether solvers are offered the row space of the inputs, where the samples are fewer than the inputs; by default
+        where that saves more than the QR decomposition costs.
 
     Returns
     -------
@@ -191,17 +189,23 @@ def native_products(
         If the targets do not fit the outputs.
     """
     kind = _numpy_dtype(model, dtype)
-    spec = loss if isinstance(loss, LossSpec) else _loss_of(loss, y)
-    if kind is None or spec is None or type(model) is not nn.Sequential or not isinstance(X, Tensor):
+    kinds = {value.dtype for value in model.parameters()}
+    if kind is None or type(model) is not nn.Sequential or not kinds <= {torch.float32, torch.float64}:
         return None
     try:
-        return _build(model, spec, X, kind, parameters, compress)
+        return _build(model, as_loss(loss), X, y, kind, parameters, compress)
     except UnknownLayerError:
         return None
 
 
 def _build(
-    model: nn.Module, spec: LossSpec, X: Tensor, kind: Any, parameters: Iterable[str] | None, compress: bool | str
+    model: nn.Module,
+    loss: Loss,
+    X: Tensor,
+    y: Tensor,
+    kind: Any,
+    parameters: Iterable[str] | None,
+    compress: bool | str,
 ) -> NativeProducts | None:
     layers, named = list(flat(model)), dict(model.named_parameters())
     owned = [f"{name}.{inner}" for name, module in layers for inner, _ in module.named_parameters()]
@@ -228,19 +232,20 @@ def _build(
     builder = Builder(network, shape, values, places)
     for name, module in layers:
         builder.add(name, module)
-    if len(builder.shape) > 1:
-        if spec.kind == "cross_entropy":  # classes stand along the channels, positions are further samples
-            return None
-        network.flatten()
-    if spec.kind == "cross_entropy" and len(builder.shape) != 1:
+    if loss.kind == "cross_entropy" and len(builder.shape) != 1:  # positions would be further samples
         return None
-    network.loss(*spec.kernel_arguments(len(X), math.prod(builder.shape), kind))
+    if len(builder.shape) > 1:
+        network.flatten()
+    y = loss.prepared(torch.empty(len(X), *builder.shape, dtype=torch.float64), y)
+    network.loss(*_kernel_arguments(loss, y, (len(X), *builder.shape), kind))
 
     # The weights of the first Linear start the vector, and what stands before them only names the input.
     trainable = itertools.dropwhile(lambda module: type(module) in (nn.Flatten, nn.Identity), (m for _, m in layers))
     reducible = compress is not False and type(next(trainable)) is nn.Linear and places[owned[0]] == 0
     reducible = reducible and len(X) < channels
-    return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), spec, builder.shape, reducible)
+    if compress == "auto":  # a QR decomposition costs as much as n over the first layer's outputs products, and more
+        reducible = reducible and 2 * len(X) <= channels and len(X) <= 8 * len(named[owned[0]])
+    return NativeProducts(network, x.reshape(len(x), -1), list(named.values()), loss, y, builder.shape, reducible)
 
 
 def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
@@ -253,17 +258,14 @@ def _numpy_dtype(model: nn.Module, dtype: Any) -> Any:
     return np.dtype(dtype).type if np.dtype(dtype) in (np.float32, np.float64) else None
 
 
-def _loss_of(loss: Callable[..., Any], y: Tensor | None) -> LossSpec | None:
-    reduction = getattr(loss, "reduction", None)
-    if reduction not in ("mean", "sum") or not isinstance(y, Tensor) or y.device.type != "cpu":
-        return None
-    targets = y.detach().numpy()
-    if type(loss) is nn.MSELoss:
-        return LossSpec("mean_squared", targets, reduction=reduction)
-    if type(loss) is nn.CrossEntropyLoss and loss.weight is None:
-        if not y.is_floating_point() and bool((y < 0).any()):  # samples that are to be ignored
-            return None
-        return LossSpec("cross_entropy", targets, float(loss.label_smoothing), reduction)
-    if type(loss) is nn.BCEWithLogitsLoss and loss.weight is None and loss.pos_weight is None:
-        return LossSpec("binary_cross_entropy", targets, reduction=reduction)
-    return None
+def _kernel_arguments(loss: Loss, y: Tensor, shape: tuple[int, ...], kind: Any) -> tuple[str, float, Float]:
+    """Return the kernel's name of the loss, its weight, and the targets (n, C)."""
+    n, outputs = shape[0], math.prod(shape[1:])
+    if loss.kind == "user":
+        return "custom", 1.0, np.zeros((n, outputs), kind)
+    if loss.kind == "cross_entropy":
+        t = y if y.is_floating_point() else torch.nn.functional.one_hot(y, outputs).double()
+        y = (1.0 - loss.label_smoothing) * t + loss.label_smoothing / outputs
+    # The kernel's squared loss is half the squared distance.
+    weight = (2.0 if loss.kind == "squared" else 1.0) * loss.weight(shape)
+    return loss.kind, weight, np.ascontiguousarray(y.reshape(n, outputs).numpy(), kind)

@@ -1,4 +1,4 @@
-"""Which parameters of a model span the space, and where each lies in the flat vector."""
+"""Which parameters of a model span the space, of which type they are, and where each lies in the flat vector."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 
@@ -73,3 +75,19 @@ def slices(parameters: dict[str, Tensor]) -> dict[str, slice]:
         out[name] = slice(end, end + value.numel())
         end += value.numel()
     return out
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """Return what a compiled or a distributed model wraps: the one has no second derivatives, the other reduces."""
+    model = getattr(model, "_orig_mod", model)
+    wrappers: Any = (nn.parallel.DistributedDataParallel, nn.DataParallel)
+    return model.module if isinstance(model, wrappers) else model
+
+
+def precision(dtype: Any) -> torch.dtype:
+    """Return the type of a computation, given in any way; refuse all but single and double."""
+    kinds = {"float32": torch.float32, "float64": torch.float64}
+    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
+    if name not in kinds:
+        raise TypeError(f"`dtype` is {name}; expected float32 or float64. Pass dtype=torch.float32 to compute in it")
+    return kinds[name]

@@ -15,6 +15,9 @@ from pyphenom.curvature.lanczos import Eigenpairs, eigsh
 from pyphenom.curvature.operator import as_operator
 from pyphenom.random_features.features import threads
 
+RESOLUTION = 200
+"""Widths of the smoothing kernel in the range of the spectrum, unless another width is given."""
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -42,10 +45,12 @@ class SpectralDensity:
     Attributes
     ----------
     nodes, weights : array (probes, steps)
-        Gauss quadrature of each probe; its weights sum to the part of the measure outside `outliers`, 1 - d/P. A row
-        that ended early, in an invariant subspace, is filled up with weights 0.
+        Gauss quadrature of each probe; its weights sum to the part of the measure that is neither in `outliers` nor
+        `zeros`. A row that ended early, in an invariant subspace, is filled up with weights 0.
     outliers : array (d,)
         Deflated eigenvalues; each has the weight 1/P and no error.
+    zeros : int
+        Eigenvalues that are known to be exactly 0, of an operator with a `Reduced` form; each has the weight 1/P too.
     size : int
         P.
     matvecs : int
@@ -55,29 +60,54 @@ class SpectralDensity:
     nodes: Float
     weights: Float
     outliers: Float
+    zeros: int
     size: int
     matvecs: int
 
-    def density(self, grid: Any, width: float) -> Curve:
-        r"""Return the density convolved with a Gaussian of standard deviation `width`, on `grid`."""
-        grid, width = as_float("grid", grid, (1,)), as_real("width", width)
+    @property
+    def support(self) -> tuple[float, float]:
+        """The least and the largest of nodes, outliers and zeros."""
+        every = np.concatenate([self.nodes[self.weights > 0], self.outliers, np.zeros(min(1, self.zeros))])
+        return float(every.min()), float(every.max())
+
+    @property
+    def resolution(self) -> float:
+        """A two-hundredth of the support's length, or of the only eigenvalue: the width unless another is given."""
+        low, high = self.support
+        return (high - low or abs(high) or 1.0) / RESOLUTION
+
+    def density(self, grid: Any = None, width: float | None = None) -> Curve:
+        r"""Return the density convolved with a Gaussian of standard deviation `width`, on `grid`.
+
+        By default the width is `resolution`, and the grid covers the support with four points a width.
+        """
+        width = self.resolution if width is None else as_real("width", width)
         if width == 0:
             raise ValueError("`width` is 0; expected a positive number, in the units of the eigenvalues")
+        points = self._grid(grid, width)
 
         def kernel(values: Float) -> Float:
-            return np.asarray(np.exp(-0.5 * ((grid - values[..., None]) / width) ** 2) / (width * np.sqrt(2 * np.pi)))
+            gaps = (points - values[..., None]) / width
+            return np.asarray(np.exp(-0.5 * gaps**2) / (width * np.sqrt(2 * np.pi)))
 
-        return Curve(grid, *self._mean(kernel))
+        return Curve(points, *self._mean(kernel))
 
-    def cdf(self, grid: Any, width: float = 0.0) -> Curve:
+    def cdf(self, grid: Any = None, width: float = 0.0) -> Curve:
         r"""Return the share of eigenvalues :math:`\le` each point of `grid`, smoothed with `width` as `density` is."""
-        grid, width = as_float("grid", grid, (1,)), as_real("width", width)
+        width = as_real("width", width)
+        points = self._grid(grid, width or self.resolution)
 
         def kernel(values: Float) -> Float:
-            gaps = grid - values[..., None]
+            gaps = points - values[..., None]
             return np.asarray(ndtr(gaps / width) if width > 0 else (gaps >= 0).astype(float))
 
-        return Curve(grid, *self._mean(kernel))
+        return Curve(points, *self._mean(kernel))
+
+    def _grid(self, grid: Any, width: float) -> Float:
+        if grid is not None:
+            return as_float("grid", grid, (1,))
+        low, high = self.support
+        return np.linspace(low - 5 * width, high + 5 * width, 4 * RESOLUTION)
 
     def moments(self, order: int) -> Curve:
         r"""Return :math:`\frac1P\sum_i\lambda_i^p` for p = 0, ..., `order`; each probe's are exact for p < 2 steps."""
@@ -85,11 +115,16 @@ class SpectralDensity:
         return Curve(powers.astype(float), *self._mean(lambda values: values[..., None] ** powers))
 
     def _mean(self, kernel: Any) -> tuple[Float, Float]:
-        known = kernel(self.outliers)
+        known = kernel(self.outliers).sum(axis=0) + self.zeros * kernel(np.zeros(()))
         rows = [w @ kernel(x) for x, w in zip(self.nodes, self.weights, strict=True)]
-        each = np.reshape(rows, (-1, *known.shape[1:]))  # no row where every eigenvalue is deflated
-        mean, error = mean_of_orthonormal(each, self.size - len(self.outliers))
-        return mean + known.sum(axis=0) / self.size, error
+        each = np.reshape(rows, (-1, *known.shape))  # no row where every eigenvalue is deflated
+        mean, error = mean_of_orthonormal(each, self.free)
+        return mean + known / self.size, error
+
+    @property
+    def free(self) -> int:
+        """Dimensions in which the probes are drawn: those of neither `outliers` nor `zeros`."""
+        return self.size - len(self.outliers) - self.zeros
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -97,10 +132,10 @@ class SpectralDensity:
 
     def __repr__(self) -> str:
         probes, steps = self.nodes.shape
-        every = np.concatenate([self.nodes[self.weights > 0], self.outliers])
+        known = f"{len(self.outliers)} outliers" + (f" and {self.zeros} exact zeros" if self.zeros else "")
+        low, high = self.support
         return (
-            f"SpectralDensity(P = {self.size}, {probes} probes of {steps} steps, {len(self.outliers)} outliers, "
-            f"nodes in [{every.min():.4g}, {every.max():.4g}])"
+            f"SpectralDensity(P = {self.size}, {probes} probes of {steps} steps, {known}, in [{low:.4g}, {high:.4g}])"
         )
 
 
@@ -118,7 +153,8 @@ def spectral_density(
 
     For a unit vector q, Lanczos gives :math:`q^\top f(A) q \approx \sum_j \tau_j^2 f(\theta_j)`, with the eigenvalues
     :math:`\theta_j` of the tridiagonal matrix and the first components :math:`\tau_j` of its eigenvectors, exact for
-    polynomials of degree below 2 `steps`; over a random q the mean is :math:`\mathrm{tr} f(A)/P`.
+    polynomials of degree below 2 `steps`; over a random q the mean is :math:`\mathrm{tr} f(A)/P`. An operator with a
+    `Reduced` form is probed in that form, and its zeros join without error.
 
     Parameters
     ----------
@@ -173,10 +209,16 @@ def spectral_density(
         )
     away = np.ascontiguousarray(pairs.vectors.T, dtype) if pairs else np.empty((0, size), dtype)
     outliers = np.array(pairs.values, float) if pairs else np.empty(0)
-    probes, steps = min(probes, size - len(outliers)), min(steps, size - len(outliers))
+    reduced, zeros = operator.reduced(), 0
+    if reduced is not None:
+        inside = reduced.restrict(away)
+        if np.allclose((inside**2).sum(axis=1), 1.0, atol=1e-3):  # else it would have to be cut in two
+            product, away, zeros = reduced.operator.rows, inside, size - reduced.operator.shape[0]
+    free = size - len(outliers) - zeros
+    probes, steps = min(probes, free), min(steps, free)
     nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
-    starts = _orthonormal(rng.standard_normal((probes, size)).astype(dtype), away)
-    together = max(1, min(probes, room // ((steps + 1) * size * dtype.itemsize))) if probes else 1
+    starts = _orthonormal(rng.standard_normal((probes, size - zeros)).astype(dtype), away)
+    together = max(1, min(probes, room // ((steps + 1) * (size - zeros) * dtype.itemsize))) if probes else 1
     done = 0
     for first in range(0, probes, together):
         alphas, betas, lengths, used = _lanczos(
@@ -186,8 +228,8 @@ def spectral_density(
         for i, (alpha, beta, length) in enumerate(zip(alphas, betas, lengths, strict=True), first):
             theta, Y = eigh_tridiagonal(alpha[:length], beta[: length - 1])
             nodes[i], nodes[i, :length] = theta[-1], theta
-            weights[i, :length] = Y[0] ** 2 * (1 - len(outliers) / size)
-    return SpectralDensity(nodes, weights, outliers, size, spent + done)
+            weights[i, :length] = Y[0] ** 2 * (free / size)
+    return SpectralDensity(nodes, weights, outliers, zeros, size, spent + done)
 
 
 def mean_of_orthonormal(each: Float, dimension: int) -> tuple[Float, Float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyphenom import _core
 from pyphenom._arrays import Float, Progress, as_float, as_integer, as_real, one_of
-from pyphenom.curvature.operator import as_operator
+from pyphenom.curvature.operator import Reduced, as_operator
 from pyphenom.random_features.features import threads
 
 WHICH = ("LA", "SA", "LM", "BE")
@@ -59,6 +59,8 @@ class Eigenpairs:
     miss_probability : float
         Bound on the probability that a further copy of a multiple eigenvalue should be among the k and is not; 0 where
         none could be; 1 where it was not looked for.
+    dimension : int
+        Length of the vectors that the solver worked on: P, or R where the operator has a `Reduced` form.
     status : Status
         Whether all k converged, and what to do if not.
     """
@@ -69,6 +71,7 @@ class Eigenpairs:
     matvecs: int
     restarts: int
     miss_probability: float
+    dimension: int
     status: Status
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,8 +133,8 @@ def eigsh(
         Products with single vectors; 1000 + 100 k unless given.
     seed : int
         Of the random vectors. The same seed and number of threads give the same result to the bit.
-    progress : callable (products, max_products), optional
-        Called after every product. Ctrl-C stops after the product under way.
+    progress : callable (products, total), optional
+        Called after every product, with 0 for the total, which is not known. Ctrl-C stops after the product under way.
 
     Returns
     -------
@@ -149,6 +152,11 @@ def eigsh(
     Full two-pass reorthogonalisation, Rayleigh-Ritz after every few products, thick restart with the best half of the
     Ritz vectors. After convergence, Lanczos goes on from a random vector in the complement of the basis until a copy
     shows itself, or until the orthogonal polynomials of that sequence bound the probability of a hidden one by 1e-3.
+    That takes as many products as amplify a random vector in the direction of a copy by 1e3 sqrt(P); since the bound is
+    attained by some spectrum, fewer cannot tell.
+
+    An operator with a `Reduced` form, such as the Hessian of a network with more inputs than samples, is solved in that
+    form, and its zeros are counted in.
 
     References
     ----------
@@ -164,16 +172,22 @@ def eigsh(
     array([-5.])
     """
     operator = as_operator(operator)
-    size, dtype, product = operator.shape[0], operator.dtype, operator.rows
+    size, dtype = operator.shape[0], operator.dtype
     k = as_integer("k", k, 1, size)
     which = one_of("which", which, WHICH)
     tol = _tolerance(tol, dtype)
     start = _start(v0, size, dtype)
     block = as_integer("block", block, 1, size)
     most = 1000 + 100 * k if max_products is None else as_integer("max_products", max_products, 1)
-    capacity = _capacity(size, dtype, k, len(start), block, basis_size, max_bytes)
     seed = as_integer("seed", seed, 0, 2**64 - 1)
-    basis = np.empty((capacity, size), dtype)
+    reduced = operator.reduced()
+    inner = operator if reduced is None else reduced.operator
+    product, width = inner.rows, inner.shape[0]
+    wanted, block = min(k, width), min(block, width)
+    if reduced is not None:
+        start = reduced.restrict(start)[:width]
+    capacity = _capacity(width, dtype, wanted, len(start), block, basis_size, max_bytes)
+    basis = np.empty((capacity, width), dtype)
     basis[: len(start)] = start
     done = 0
 
@@ -182,21 +196,53 @@ def eigsh(
         out[...] = product(V)
         done += len(V)
         if progress is not None:
-            progress(done, most)
+            progress(done, 0)
 
     accepted = MISS_PROBABILITY if copies else 1.0
-    found = _core.lanczos(basis, len(start), multiply, k, which, tol, block, most, accepted, seed, threads())
-    values, residuals = np.array(found["values"]), np.array(found["residuals"])
-    order = np.argsort(-values, kind="stable") if which == "BE" else np.arange(len(values))
+    found = _core.lanczos(basis, len(start), multiply, wanted, which, tol, block, most, accepted, seed, threads())
+    values, residuals, rows = np.array(found["values"]), np.array(found["residuals"]), basis[: len(found["values"])]
+    if reduced is not None:
+        rows = reduced.lift(rows)
+        if len(values) == wanted:
+            count = min(k, size - width)
+            values, residuals = np.append(values, np.zeros(count)), np.append(residuals, np.zeros(count))
+            found["converged"] += k - wanted
+    order = _ranked(values, which, k)
+    zeros = order >= len(rows)
+    if zeros.any():
+        assert reduced is not None
+        null = _null_rows(reduced, int(zeros.sum()), size, dtype, seed)
+        rows = np.concatenate([rows, null])
+        order[zeros] = np.arange(len(rows) - len(null), len(rows))
+        residuals[order[zeros]] = found["scale"] * np.linalg.norm(reduced.restrict(null), axis=1)
     return Eigenpairs(
         values=values[order],
-        vectors=np.array(basis[order].T),
+        vectors=np.array(rows[order].T),
         residuals=residuals[order],
         matvecs=found["products"],
         restarts=found["restarts"],
         miss_probability=found["miss_probability"],
+        dimension=width,
         status=_status(found, k, tol, most, accepted),
     )
+
+
+def _ranked(values: Float, which: str, k: int) -> Any:
+    """Return the places of the k that `which` asks for, in the order of the result."""
+    key = {"LA": -values, "BE": -values, "SA": values, "LM": -np.abs(values)}[which]
+    order = np.argsort(key, kind="stable")
+    if which == "BE" and len(order) > k:
+        return np.concatenate([order[: (k + 1) // 2], order[len(order) - k // 2 :]])
+    return order[:k]
+
+
+def _null_rows(reduced: Reduced, count: int, size: int, dtype: np.dtype[Any], seed: int) -> Float:
+    """Return random orthonormal vectors that the operator sends to zero."""
+    rows = np.random.default_rng([seed, 0x5A]).standard_normal((count, size)).astype(dtype)
+    for _ in range(2):  # the second time without the rounding errors of what the first one has taken away
+        rows -= reduced.lift(reduced.restrict(rows))
+        rows = np.ascontiguousarray(np.linalg.qr(rows.T)[0].T)
+    return rows
 
 
 def _tolerance(tol: float, dtype: np.dtype[Any]) -> float:

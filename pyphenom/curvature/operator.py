@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,6 +126,25 @@ class RectangularOperator(_Base):
         return f"{type(self).__name__}({self.shape[0]} x {self.shape[1]}, {self.dtype})"
 
 
+@dataclass(frozen=True)
+class Reduced:
+    r"""A symmetric matrix :math:`A = LBL^\top` with orthonormal columns L (P, R): exactly zero on their complement.
+
+    The eigenvalues of A are those of B and P - R zeros more; a solver that works on B has shorter vectors.
+
+    Attributes
+    ----------
+    operator : Operator
+        B (R, R).
+    lift, restrict : callable
+        Coordinates (K, R), one vector a row, to vectors (K, P), :math:`UL^\top`; and back, :math:`VL`.
+    """
+
+    operator: Operator
+    lift: Rows
+    restrict: Rows
+
+
 class Operator(RectangularOperator):
     r"""A real symmetric matrix :math:`A`, given by the product :math:`VA` with a block of rows.
 
@@ -136,6 +156,8 @@ class Operator(RectangularOperator):
         In which products are computed.
     product : callable
         C-contiguous array V (K, P) of `dtype`, one vector a row, to :math:`VA` (K, P).
+    reduced : callable, optional
+        What `reduced` returns, made when a solver first asks.
 
     See Also
     --------
@@ -151,9 +173,16 @@ class Operator(RectangularOperator):
     [5.]
     """
 
-    def __init__(self, size: int, dtype: DTypeLike, product: Rows) -> None:
+    def __init__(
+        self, size: int, dtype: DTypeLike, product: Rows, reduced: Callable[[], Reduced | None] | None = None
+    ) -> None:
         size = as_integer("size", size, 1)
         super().__init__((size, size), dtype, product, product)
+        self._reduced = reduced
+
+    def reduced(self) -> Reduced | None:
+        """Return a smaller operator with the same eigenvalues but for zeros, or None where none is known."""
+        return None if self._reduced is None else self._reduced()
 
     def _transpose(self) -> Operator:
         return self

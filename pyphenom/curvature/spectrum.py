@@ -15,8 +15,6 @@ from pyphenom.curvature.trace import Estimate
 
 TOLERANCE = 1e-4
 """Of the residuals, within the reach of float32; the error of a separated eigenvalue is about its square."""
-RESOLUTION = 200
-"""Standard deviations of the smoothing kernel in the range of the spectrum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +107,7 @@ def spectrum(
     """
     probes, steps = as_integer("probes", probes, 2), as_integer("steps", steps, 1)  # before the eigenvalues, not after
     show = progress or (lambda what, done, total: None)
-    top = eigsh(operator, k, "LA", TOLERANCE, seed=seed, progress=lambda done, most: show("eigenvalues", done, 0))
+    top = eigsh(operator, k, "LA", TOLERANCE, seed=seed, progress=lambda done, total: show("eigenvalues", done, total))
     show("eigenvalues", top.matvecs, top.matvecs)
     away: int | Eigenpairs = top if top.status.converged else 0
     found = spectral_density(
@@ -117,11 +115,7 @@ def spectrum(
     )
     show("density", found.matvecs, found.matvecs)
     trace, share = _sums(found)
-    every = np.concatenate([found.nodes[found.weights > 0], found.outliers])
-    low, high = float(every.min()), float(every.max())
-    width = (high - low or max(abs(high), 1.0)) / RESOLUTION
-    curve = found.density(np.linspace(low - 5 * width, high + 5 * width, 4 * RESOLUTION), width)
-    return Spectrum(top, trace, share, found, curve, width)
+    return Spectrum(top, trace, share, found, found.density(), found.resolution)
 
 
 def _sums(found: SpectralDensity) -> tuple[Estimate, Estimate]:
@@ -134,7 +128,7 @@ def _sums(found: SpectralDensity) -> tuple[Estimate, Estimate]:
         return np.asarray(known.sum() + (estimates if len(estimates) else np.zeros(1)))  # or none is left to estimate
 
     above, below = magnitudes(1.0), magnitudes(-1.0)
-    dimension = max(1, found.size - len(found.outliers))
+    dimension = max(1, found.free)
     value, error = mean_of_orthonormal(above - below, dimension)
     total = float((above + below).mean())
     share = float(below.mean()) / total if total > 0.0 else 0.0

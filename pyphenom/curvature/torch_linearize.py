@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from pyphenom._arrays import Float, Progress, as_integer, one_of
 from pyphenom.curvature._torch_autograd import AutogradProducts
-from pyphenom.curvature._torch_backend import Products, native
+from pyphenom.curvature._torch_backend import Products
 from pyphenom.curvature._torch_data import Batches
 from pyphenom.curvature._torch_loss import NO_LIKELIHOOD, Loss, as_loss
-from pyphenom.curvature._torch_parameters import select, slices
-from pyphenom.curvature.operator import Operator, RectangularOperator
+from pyphenom.curvature._torch_native import NativeProducts, native_products
+from pyphenom.curvature._torch_parameters import plain, precision, select, slices
+from pyphenom.curvature.operator import Operator, RectangularOperator, Reduced
 
 BACKENDS, SIDES = ("auto", "native", "autograd"), ("auto", "parameters", "samples")
 
@@ -49,9 +50,9 @@ def linearize(
         As it stands: batch norm in train or eval mode, residual, attention, recurrent. Nothing of it is changed. In
         train mode batch norm takes its statistics from each batch, so that a cut of the data changes the loss.
     loss : str, torch.nn.Module or callable
-        ``"mean_squared"``, ``"half_squared"`` (half the squared distance, mean over samples), ``"cross_entropy"``;
-        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss`` or their functions; or any
-        ``loss(outputs, targets) -> scalar`` that is a mean over the samples.
+        ``"mean_squared"``, ``"half_squared"`` (half the squared distance, mean over samples), ``"cross_entropy"``,
+        ``"binary_cross_entropy"`` (of logits); ``MSELoss()``, ``CrossEntropyLoss()``, ``BCEWithLogitsLoss()`` or their
+        functions; or any ``loss(outputs, targets) -> scalar`` that is a mean over the samples.
     X, y : tensor or array (n, ...)
         Inputs and targets. Or X alone: an iterable of batches (X, y) that can be read again, such as a DataLoader
         over a fixed set of samples; it is read once for every block product, so the data may be larger than memory.
@@ -66,7 +67,8 @@ def linearize(
     backend : {"auto", "native", "autograd"}, optional
         Native kernels where the model and the loss have them, torch's autograd otherwise; or one of the two.
     compress : {"auto", True, False}, optional
-        Whether native kernels work in the row space of the inputs, which changes no product.
+        Whether solvers work in the row space of the inputs, where these are more than the samples of one batch and the
+        native kernels cover the model. No result changes: what is left out is exactly zero. By default where it pays.
     group : torch.distributed process group, optional
         Each process holds its share of the samples; every product is summed over the processes by one all-reduce, so
         all of them must ask for the same products in the same order.
@@ -135,11 +137,11 @@ class Linearization:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"`model` is a {type(model).__name__}; expected a torch.nn.Module")
-        self._model, self._group, self._progress = _plain(model), group, progress
+        self._model, self._group, self._progress = plain(model), group, progress
         self._asked, self._compress = one_of("backend", backend, BACKENDS), compress
         self._parameters = select(self._model, parameters)
         first = next(iter(self._parameters.values()))
-        self._dtype = _precision(first.dtype if dtype is None else dtype)
+        self._dtype = precision(first.dtype if dtype is None else dtype)
         self._loss = loss.at(first.device, self._dtype)
         self._batches = Batches(X, y, batch_size, first.device, self._dtype)
         self._samples = self._outputs = 0  # of this process; known after the first pass
@@ -296,8 +298,28 @@ class Linearization:
 
         return RectangularOperator((self._rows(), self.size), self.dtype, product, adjoint)
 
+    @property
+    def input_rank(self) -> int | None:
+        """Dimension of the row space in which solvers see the inputs; None without one, or with several batches."""
+        products = self._compressed()
+        return None if products is None else products.input_rank
+
+    def _compressed(self) -> NativeProducts | None:
+        only = self._kept[0] if self._kept is not None and self._group is None else None
+        return only if isinstance(only, NativeProducts) and only.input_rank is not None else None
+
     def _operator(self, parts: Callable[[Float], Part], mean: bool = True) -> Operator:
-        return Operator(self.size, self.dtype, lambda V: self._total(parts(V), mean))
+        def reduced() -> Reduced | None:
+            products = self._compressed()
+            if products is None:
+                return None
+
+            def product(V: Float) -> Float:
+                return self._total(lambda p, y: parts(V)(p.row_space(), y), mean)  # type: ignore[attr-defined]
+
+            return Reduced(Operator(products.row_space().size, self.dtype, product), products.lift, products.restrict)
+
+        return Operator(self.size, self.dtype, lambda V: self._total(parts(V), mean), reduced)
 
     def _total(self, part: Part, mean: bool = True) -> Float:
         """Sum over all samples of all processes, divided by their number where the loss is a mean."""
@@ -344,7 +366,7 @@ class Linearization:
     def _products(self, X: Tensor, y: Tensor) -> Products:
         made: Products | None = None
         if self._asked != "autograd":
-            made = native(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
+            made = native_products(self._point, self._loss, X, y, self._dtype, self._theta, self._compress)
             if made is None and self._asked == "native":
                 raise ValueError(
                     "`backend` is 'native', which has no kernel for this model, loss or selection of parameters. Use "
@@ -374,19 +396,5 @@ class Linearization:
 
     def __repr__(self) -> str:
         data = f"{self._samples} samples" if self._samples else "samples not yet counted"
-        return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {self.backend})"
-
-
-def _plain(model: nn.Module) -> nn.Module:
-    """Return what a compiled or a distributed model wraps: the one has no second derivatives, the other reduces."""
-    model = getattr(model, "_orig_mod", model)
-    wrappers: Any = (nn.parallel.DistributedDataParallel, nn.DataParallel)
-    return model.module if isinstance(model, wrappers) else model
-
-
-def _precision(dtype: Any) -> torch.dtype:
-    kinds = {"float32": torch.float32, "float64": torch.float64}
-    name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else np.dtype(dtype).name
-    if name not in kinds:
-        raise TypeError(f"`dtype` is {name}; expected float32 or float64. Pass dtype=torch.float32 to compute in it")
-    return kinds[name]
+        how = self.backend + ("" if self.input_rank is None else f", inputs compressed to {self.input_rank}")
+        return f"Linearization({self.size} parameters, {data}, {self._loss.kind} loss, {self.dtype}, {how})"

@@ -1,5 +1,7 @@
 """Torch networks: many of them trained at once, observed at chosen steps, and changed on purpose."""
 
+from pyphenom.networks.chains import least_squares_chains, network_chains, sample_gradients, sampled_batches
+from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
@@ -7,15 +9,23 @@ from pyphenom.networks.stack import Stack
 from pyphenom.networks.training import History, Recipe, train
 
 __all__ = [
+    "Descent",
     "History",
+    "Landscape",
     "Probe",
     "Recipe",
     "Stack",
     "classification",
+    "descend",
+    "least_squares_chains",
     "mask",
     "mlp",
+    "network_chains",
     "regression",
     "reset",
     "reuse",
+    "runge_kutta",
+    "sample_gradients",
+    "sampled_batches",
     "train",
 ]

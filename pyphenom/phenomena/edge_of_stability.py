@@ -13,23 +13,21 @@ a step size that is too large for where it starts (the catapult).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from pyphenom import curvature, data, networks
+from pyphenom import data, networks
+from pyphenom.networks import Descent, Landscape
 from pyphenom.studies import (
     Cell,
     Claim,
     Figure,
     Greater,
-    Guard,
     Identity,
     Less,
     Relation,
@@ -37,6 +35,9 @@ from pyphenom.studies import (
     Streams,
     Study,
     Within,
+    claim_about,
+    guard_values,
+    tidy,
 )
 from pyphenom.studies.study import Preset
 
@@ -95,20 +96,18 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     if cell.arm == LINEAR:
         return _linear(streams)
     limit = LIMIT_OF[cell.arm]
+    step_size, steps, every = 2 / limit, LIMITS.get(int(limit), SMALL_STEPS_TAKEN), 50
+    options: dict[str, Any] = {"longer": LONGER, "at_most": AT_MOST}
+    start = _digits(streams) if cell.arm in DIGITS.values() else _chebyshev(streams)
     if cell.arm in DIGITS.values():
-        return _summary(_descend(*_digits(streams), 2 / limit, limit, DIGITS_STEPS, 10), 2 / limit, limit)
-    if cell.arm == POLYAK:
-        step_size = (2 + 2 * MOMENTUM) / limit
-        return _summary(
-            _descend(*_chebyshev(streams), step_size, limit, MOMENTUM_STEPS, 50, MOMENTUM), step_size, limit
-        )
-    if cell.arm == NESTEROV:
-        step_size = (2 + 2 * MOMENTUM) / (1 + 2 * MOMENTUM) / limit
-        run = _descend(*_chebyshev(streams), step_size, limit, MOMENTUM_STEPS, 50, MOMENTUM, nesterov=True)
-        return _summary(run, step_size, limit)
-    steps = LIMITS.get(int(limit), SMALL_STEPS_TAKEN)
+        steps, every = DIGITS_STEPS, 10
+    if cell.arm in (POLYAK, NESTEROV):
+        options |= {"momentum": MOMENTUM, "nesterov": cell.arm == NESTEROV}
+        steps = MOMENTUM_STEPS
+        step_size = (2 + 2 * MOMENTUM) / (1 + 2 * MOMENTUM if cell.arm == NESTEROV else 1) / limit
     until = limit if cell.arm != SMALL_STEPS else 0.0
-    return _summary(_descend(*_chebyshev(streams), 2 / limit, until, steps, 50), 2 / limit, limit)
+    run = networks.descend(*start, step_size, limit=until, steps=steps, every=every, **options)
+    return _summary(run, step_size, limit)
 
 
 def _chebyshev(streams: Streams) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
@@ -134,81 +133,7 @@ def _digits(streams: Streams) -> tuple[torch.nn.Module, torch.Tensor, torch.Tens
     return model, torch.from_numpy(pixels).float(), torch.from_numpy(images.one_hot()).float()
 
 
-class _Point:
-    """The parameters of a model, its gradient and its sharpness, as flat arrays."""
-
-    def __init__(self, model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        self._free = [value for value in model.parameters() if value.requires_grad]
-        self._linear = curvature.linearize(model, "half_squared", inputs, targets)
-        self.theta = parameters_to_vector(self._free).detach().numpy().copy()
-        self._vectors: Any = None
-        self.certain = True
-
-    def move(self, theta: Array) -> None:
-        self.theta = theta
-        vector_to_parameters(torch.from_numpy(theta), self._free)
-        self._linear.refresh()
-
-    @property
-    def loss(self) -> float:
-        return self._linear.loss
-
-    def gradient(self) -> Array:
-        return self._linear.gradient()
-
-    def outputs(self) -> Array:
-        return self._linear.outputs()
-
-    def sharpness(self) -> float:
-        """Largest eigenvalue of the Hessian, from the eigenvector of the last call."""
-        pairs = curvature.eigsh(self._linear.hessian(), 1, tol=1e-4, v0=self._vectors)
-        self._vectors = pairs.vectors
-        self.certain &= pairs.status.converged
-        return float(pairs.values[0])  # noqa: PD011
-
-
-@dataclass
-class _Run:
-    """What a run of gradient descent passed through: the loss at every step, the sharpness at some."""
-
-    losses: list[float] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    sharpness: list[float] = field(default_factory=list)
-    certain: bool = True  # every eigenpair converged
-    least: int = 0  # steps that every run of the arm takes
-
-
-def _descend(
-    model: torch.nn.Module,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    step_size: float,
-    limit: float,
-    steps: int,
-    every: int,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-) -> _Run:
-    """Run gradient descent past the crossing of a limit; with momentum as torch's SGD has it."""
-    point, run = _Point(model, inputs, targets), _Run(least=steps)
-    velocity, crossed, last = np.zeros_like(point.theta), False, steps
-    for step in range(AT_MOST * steps + 1):
-        run.losses.append(point.loss)
-        if step % every == 0:
-            run.steps.append(step)
-            run.sharpness.append(point.sharpness())
-            if run.sharpness[-1] > limit and not crossed:
-                crossed, last = True, max(steps, int(LONGER * step))
-        if (crossed and step >= last) or not np.isfinite(point.loss):
-            break
-        gradient = point.gradient()
-        velocity = momentum * velocity + gradient
-        point.move(point.theta - step_size * (gradient + momentum * velocity if nesterov else velocity))
-    run.certain = point.certain
-    return run
-
-
-def _summary(run: _Run, step_size: float, limit: float) -> pd.DataFrame:
+def _summary(run: Descent, step_size: float, limit: float) -> pd.DataFrame:
     """Rows of a run: the course of the sharpness, its plateau, and what the loss does from the crossing on."""
     sharpness, losses = np.array(run.sharpness), np.array(run.losses)
     plateau = np.median(sharpness[-max(1, round(WINDOW * len(sharpness))) :])
@@ -218,7 +143,7 @@ def _summary(run: _Run, step_size: float, limit: float) -> pd.DataFrame:
     quarters = [np.median(part) for part in np.array_split(after, 4)]
     common = np.array(run.steps)[np.array(run.steps) <= run.least]  # where all replicates have a reading
     shown = slice(0, len(common), 1 + len(common) // 60)
-    course = pd.DataFrame({"time": step_size * common[shown], "quantity": "sharpness", "value": sharpness[shown]})
+    course = tidy({"sharpness": sharpness[shown]}, time=step_size * common[shown])
     numbers = {
         "plateau": plateau / limit,
         "crossing": step_size * start if crossed.size else np.inf,
@@ -228,17 +153,13 @@ def _summary(run: _Run, step_size: float, limit: float) -> pd.DataFrame:
         "rises": np.mean(np.diff(after) > 0),
         "fall": np.log(quarters[-1] / quarters[0]),
     }
-    return pd.concat([course, _numbers(numbers)])
-
-
-def _numbers(values: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({"quantity": list(values), "value": list(values.values())})
+    return pd.concat([course, tidy(numbers)])
 
 
 def _beside_flow(streams: Streams) -> pd.DataFrame:
     """Gradient flow, by Runge-Kutta steps of the length that gradient descent takes from the same weights."""
     step_size = 2 / FLOW_LIMIT
-    point, flow = _Point(*_chebyshev(streams)), _Point(*_chebyshev(streams))
+    point, flow = (Landscape(model, "half_squared", X, y) for model, X, y in (_chebyshev(streams), _chebyshev(streams)))
     steps: list[int] = []
     distances, sharpness, crossing = [], [], 0
     for step in range(FLOW_STEPS + 1):
@@ -251,13 +172,10 @@ def _beside_flow(streams: Streams) -> pd.DataFrame:
             if crossing and len(steps) > 1.5 * crossing:
                 break
         point.move(point.theta - step_size * point.gradient())
-        _runge_kutta(flow, step_size)
+        networks.runge_kutta(flow, step_size)
     before, behind = np.interp(np.array([0.9, 1.3]) * crossing, np.arange(len(steps)), distances)
     times = step_size * np.array(steps)
-    course = [
-        pd.DataFrame({"time": times, "quantity": quantity, "value": values})
-        for quantity, values in (("sharpness", sharpness), ("distance", _log10(distances)))
-    ]
+    course = tidy({"sharpness": sharpness, "distance": _log10(distances)}, time=times)
     numbers = {
         "departure": np.log(behind / before) if crossing else np.nan,
         "over limit": sharpness[-1] / FLOW_LIMIT,
@@ -265,7 +183,7 @@ def _beside_flow(streams: Streams) -> pd.DataFrame:
         "certain": float(point.certain and flow.certain),
         "crossing": times[crossing] if crossing else np.inf,
     }
-    return pd.concat([*course, _numbers(numbers)])
+    return pd.concat([course, tidy(numbers)])
 
 
 def _log10(values: list[float]) -> Array:
@@ -273,23 +191,13 @@ def _log10(values: list[float]) -> Array:
     return np.log10(np.where(np.array(values) > 0, values, np.nan))
 
 
-def _runge_kutta(point: _Point, h: float) -> None:
-    start = point.theta
-    slopes: list[Array] = []
-    for ahead in (0.0, 0.5, 0.5, 1.0):
-        if slopes:
-            point.move(start - ahead * h * slopes[-1])
-        slopes.append(point.gradient())
-    point.move(start - h / 6 * (slopes[0] + 2 * slopes[1] + 2 * slopes[2] + slopes[3]))
-
-
 def _linear(streams: Streams) -> pd.DataFrame:
     """Linear regression, whose Hessian no step changes."""
     rng = streams.rng("data")
     X, y = rng.standard_normal((50, 10)), rng.standard_normal((50, 1))
     model = networks.mlp((10, 1), "identity", streams.seed("init"), torch.float64)
-    run = _descend(model, torch.from_numpy(X), torch.from_numpy(y), 0.05, 0.0, 500, 50)
-    return _numbers({"sharpening": np.log(run.sharpness[-1] / run.sharpness[0]), "certain": float(run.certain)})
+    run = networks.descend(model, torch.from_numpy(X), torch.from_numpy(y), 0.05, limit=0.0, steps=500, every=50)
+    return tidy({"sharpening": np.log(run.sharpness[-1] / run.sharpness[0]), "certain": float(run.certain)})
 
 
 def _minimal(streams: Streams) -> pd.DataFrame:
@@ -303,9 +211,8 @@ def _minimal(streams: Streams) -> pd.DataFrame:
             q = 1 - (x * y) ** 2
             x, y = x + step_size * q * x * y**2, y + step_size * q * x**2 * y
         gap = 1 - step_size * (x**2 + y**2)  # of sharpness times step size over 2, to 1
-        rows.append({"step_size": step_size, "quantity": "gap", "value": gap / step_size**2})
-        rows.append({"step_size": step_size, "quantity": "loss", "value": (1 - (x * y) ** 2) ** 2 / 4})
-    return pd.DataFrame(rows)
+        rows.append(tidy({"gap": gap / step_size**2, "loss": (1 - (x * y) ** 2) ** 2 / 4}, step_size=step_size))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _catapult(streams: Streams) -> pd.DataFrame:
@@ -324,13 +231,9 @@ def _catapult(streams: Streams) -> pd.DataFrame:
             if not abs(f) < 1e6:
                 break
         diverged, end = not abs(f) < 1e6, float(u @ u + v @ v) / n
-        values = {"diverged": float(diverged), "end": np.log(step_size * end), "off": abs(end / curve - 1)}
-        rows += [
-            {"rate": rate, "quantity": quantity, "value": value}
-            for quantity, value in values.items()
-            if quantity == "diverged" or not diverged
-        ]
-    return pd.DataFrame(rows)
+        kept = {} if diverged else {"end": np.log(step_size * end), "off": abs(end / curve - 1)}
+        rows.append(tidy({"diverged": float(diverged)} | kept, rate=rate))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _recursion(f: float, curve: float, step_size: float) -> tuple[float, float]:
@@ -348,65 +251,49 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     for arm, times in measured[measured["quantity"] == "sharpness"].groupby("arm")["time"]:
         if arm in LIMIT_OF:
             limit = LIMIT_OF[str(arm)]
-            tables.append(pd.DataFrame({"arm": arm, "time": np.unique(times), "quantity": "sharpness", "value": limit}))
+            tables.append(tidy({"sharpness": limit}, time=np.unique(times)).assign(arm=arm))
     rates = np.array(CATAPULT_RATES)
     kept = rates[rates < 4]
     for quantity, at, value in (("diverged", rates, rates > 4), ("end", kept, np.log(kept)), ("off", kept, 0 * kept)):
-        tables.append(pd.DataFrame({"arm": CATAPULT, "rate": at, "quantity": quantity, "value": value.astype(float)}))
+        tables.append(tidy({quantity: value.astype(float)}, rate=at).assign(arm=CATAPULT))
     return pd.concat(tables, ignore_index=True)
 
 
 # ---- claims ------------------------------------------------------------------------------------------------------
 
 
-def _over_limits(quantity: str, arms: dict[int, str], factor: float = 1.0) -> Callable[[pd.DataFrame], Any]:
-    """Return the statistic: a quantity at every limit."""
-    select = Select(quantity, over="limit", where=lambda rows: rows["arm"].isin(arms.values()))
-    return lambda rows: factor * select.measured(rows)
+# fmt: off
+def _one(id: str, arm: str, quantity: str, relation: Relation, statement: str, factor: float = 1.0,
+         **options: Any) -> Claim:
+    return claim_about(id, Select(quantity, arm), relation, statement, by=lambda table: factor * table, **options)
 
 
-def _slope(rows: pd.DataFrame) -> Any:
+def _all(id: str, arms: dict[int, str], quantity: str, relation: Relation, statement: str, by: Any = None,
+         **options: Any) -> Claim:
+    """Return a claim about a quantity at every limit."""
+    select = Select(quantity, over="limit")
+    return claim_about(id, select, relation, statement, by=by, arms=tuple(arms.values()), **options)
+
+
+def _slope(plateau: pd.DataFrame) -> pd.DataFrame:
     """Slope of the logarithm of the sharpness on the plateau over that of 2 / eta."""
-    plateau = _over_limits("plateau", DESCENT)(rows)
     x = np.log(plateau.columns.to_numpy(np.float64))
     return pd.DataFrame({"slope": np.polyfit(x, (np.log(plateau) + x).T, 1)[0]}, index=plateau.index)
 
 
-def _one(id: str, arm: str, quantity: str, relation: Relation, statement: str, factor: float = 1.0,
-         **options: Any) -> Claim:  # fmt: skip
-    select = Select(quantity, arm)
-    return Claim(id, statement, lambda rows: factor * select.measured(rows), relation, arms=(arm,),
-                 quantities=(quantity,), **options)  # fmt: skip
-
-
-def _all(id: str, arms: dict[int, str], quantity: str, relation: Relation, statement: str, factor: float = 1.0,
-         **options: Any) -> Claim:  # fmt: skip
-    return Claim(id, statement, _over_limits(quantity, arms, factor), relation, arms=tuple(arms.values()),
-                 quantities=(quantity,), **options)  # fmt: skip
-
-
-def _thrown(id: str, rates: Sequence[float], relation: Relation, statement: str, lazy: bool = False,
-            **options: Any) -> Claim:  # fmt: skip
+def _thrown(id: str, rates: Sequence[float], relation: Relation, statement: str, **options: Any) -> Claim:
     select = Select("end", CATAPULT, "rate", lambda rows: rows["rate"].isin(rates))
-    return Claim(id, statement, select.measured, relation, select.predicted if lazy else 0.0, arms=(CATAPULT,),
-                 quantities=("end",), **options)  # fmt: skip
+    return claim_about(id, select, relation, statement, **options)
 
 
 def _exact(id: str, quantity: str, statement: str) -> Claim:
-    select = Select(quantity, CATAPULT, "rate")
-    return Claim(id, statement, select.measured, Identity(1e-9), select.predicted, arms=(CATAPULT,),
-                 quantities=(quantity,))  # fmt: skip
-
-
-def _violates(quantity: str, bad: Callable[[Any], Any]) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    return lambda rows: rows[(rows["quantity"] == quantity) & bad(rows["value"])]
+    return claim_about(id, Select(quantity, CATAPULT, "rate"), Identity(1e-9), statement, theory=quantity)
 
 
 AT_LIMIT = Within(0.95, 1.15)
 FLOW_SHOWN = (0.0, 650.0)  # in figures: few replicates go on for much longer
 STEPPING = (*DESCENT.values(), *DIGITS.values(), POLYAK, NESTEROV)
 
-# fmt: off
 study = Study(
     name="edge-of-stability",
     title="Edge of stability of gradient descent",
@@ -429,45 +316,44 @@ study = Study(
     measure=measure,
     predict=predict,
     guards=(
-        Guard("finite", "no run diverges", _violates("finite", lambda v: v != 1), arms=(*LIMIT_OF, FLOW)),
-        Guard("certain", "every eigenpair converged, so that it is the largest", _violates("certain", lambda v: v != 1),
-              arms=(*LIMIT_OF, FLOW, LINEAR)),
-        Guard("crossing", "the sharpness reaches the limit before the window of the plateau, in two thirds of the run",
-              _violates("late", lambda v: ~(v <= 0.66)), arms=STEPPING),
-        Guard("flow-crossing", "gradient descent beside the flow reaches its limit in time",
-              _violates("crossing", lambda v: ~np.isfinite(v)), arms=(FLOW,)),
-        Guard("minimum", "the minimal model ends where its loss is zero", _violates("loss", lambda v: ~(v < 1e-20)),
-              arms=(MINIMAL,)),
+        guard_values("finite", "no run diverges", "finite", lambda v: v == 1, arms=(*LIMIT_OF, FLOW)),
+        guard_values("certain", "every eigenpair converged, so that it is the largest", "certain", lambda v: v == 1,
+                     arms=(*LIMIT_OF, FLOW, LINEAR)),
+        guard_values("crossing", "the sharpness reaches the limit before the window of the plateau, in two thirds of "
+                     "the run", "late", lambda v: v <= 0.66, arms=STEPPING),
+        guard_values("flow-crossing", "gradient descent beside the flow reaches its limit in time", "crossing",
+                     np.isfinite, arms=(FLOW,)),
+        guard_values("minimum", "the minimal model ends where its loss is zero", "loss", lambda v: v < 1e-20,
+                     arms=(MINIMAL,)),
     ),
     claims=(
         _all("plateau", DESCENT, "plateau", AT_LIMIT, "the sharpness settles at 2 / eta, for every step size"),
-        Claim("slope", "it is inverse to the step size: the slope of logarithms is 1, to a twentieth", _slope,
-              Within(0.95, 1.05), arms=tuple(DESCENT.values()), quantities=("plateau",)),
+        _all("slope", DESCENT, "plateau", Within(0.95, 1.05), "it is inverse to the step size: the slope of logarithms "
+             "is 1, to a twentieth", by=_slope),
         _all("digits-plateau", DIGITS, "plateau", AT_LIMIT, "the same on images of digits, with three layers"),
         _one("polyak", POLYAK, "plateau", AT_LIMIT, "Polyak's momentum settles at (2 + 2b) / eta"),
         _one("nesterov", NESTEROV, "plateau", AT_LIMIT, "Nesterov's at (2 + 2b) / (eta (1 + 2b))"),
         _all("rises", DESCENT, "rises", Greater(0.01), "beyond the crossing the loss rises in more than 1 % of steps"),
-        Claim("falls", "and falls in the long run: below its first quarter in the last, on average over step sizes",
-              lambda rows: _over_limits("fall", DESCENT)(rows).mean(axis=1).to_frame("fall"), Less(),
-              arms=tuple(DESCENT.values()), quantities=("fall",)),
+        _all("falls", DESCENT, "fall", Less(), "and falls in the long run: below its first quarter in the last, on "
+             "average over step sizes", by=lambda table: table.mean(axis=1)),
         _one("departure", FLOW, "departure", Greater(float(np.log(10))),
              "gradient descent leaves the flow at the crossing: the outputs' distance grows tenfold from 0.9 to 1.3 of "
              "its time"),
         _one("flow-sharpens", FLOW, "over limit", Greater(1.1), "the flow itself goes on beyond the limit by a tenth"),
-        Claim("minimal", "the minimal model settles below 2 / eta, by less than the square of the step size",
-              Select("gap", MINIMAL, "step_size").measured, Within(0.0, 1.0), arms=(MINIMAL,), quantities=("gap",)),
+        claim_about("minimal", Select("gap", MINIMAL, "step_size"), Within(0.0, 1.0), "the minimal model settles below "
+                    "2 / eta, by less than the square of the step size"),
         _exact("recursion", "off", "the catapult follows its recursion in two variables, to rounding"),
         _exact("divergence", "diverged", "it diverges beyond 4 over the initial sharpness, and not below"),
         _thrown("lazy", (1.0, 1.5), Within(-0.05, 0.05), "below 2 over the initial sharpness hardly anything changes",
-                lazy=True),
+                theory="end"),
         _thrown("catapult", (2.5, 3.0, 3.5), Less(float(np.log(2))), "between 2 and 4 it ends below 2 over the step "
                 "size"),
     ),
     controls=(
         _one("small-steps", SMALL_STEPS, "plateau", AT_LIMIT, "a step size of 2 / 400 reaches its limit as well",
              protects=("plateau", "slope", "digits-plateau")),
-        _all("half-the-limit", DESCENT, "plateau", AT_LIMIT, "the sharpness settles at 1 / eta", factor=2.0,
-             protects=("plateau", "digits-plateau")),
+        _all("half-the-limit", DESCENT, "plateau", AT_LIMIT, "the sharpness settles at 1 / eta",
+             by=lambda table: 2 * table, protects=("plateau", "digits-plateau")),
         _one("polyak-plain", POLYAK, "plateau", AT_LIMIT, "with Polyak's momentum the limit is 2 / eta",
              factor=1 + MOMENTUM, protects=("polyak",)),
         _one("nesterov-plain", NESTEROV, "plateau", AT_LIMIT, "with Nesterov's momentum the limit is 2 / eta",
@@ -476,8 +362,8 @@ study = Study(
              protects=("rises",)),
         _one("linear-sharpens", LINEAR, "sharpening", Greater(float(np.log(1.1))), "a linear model sharpens",
              protects=("plateau", "flow-sharpens")),
-        _thrown("lazy-beyond", (2.5, 3.0, 3.5), Within(-0.05, 0.05), "between 2 and 4 training is lazy too", lazy=True,
-                protects=("lazy", "catapult")),
+        _thrown("lazy-beyond", (2.5, 3.0, 3.5), Within(-0.05, 0.05), "between 2 and 4 training is lazy too",
+                theory="end", protects=("lazy", "catapult")),
     ),
     figures=(
         Figure("descent", "Chebyshev regression: sharpness, with the limits 2 / eta", "sharpness", "time",

@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import hadamard
 from scipy.sparse.linalg import aslinearoperator
-from scipy.special import softmax
 from scipy.stats import spearmanr
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.utils import parameters_to_vector
 
 from pyphenom import curvature, data, networks
 from pyphenom.networks import Recipe
@@ -37,13 +36,15 @@ from pyphenom.studies import (
     Equivalent,
     Figure,
     Greater,
-    Guard,
     Identity,
     Relation,
     Select,
     Streams,
     Study,
     Within,
+    claim_about,
+    guard_values,
+    tidy,
 )
 from pyphenom.studies.study import Preset
 from pyphenom.theory import sgd_noise
@@ -105,37 +106,18 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     return _sharpness(cell.arm == FIXED_RATIO, streams)
 
 
-def _order(epochs: bool, chains: int, n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the samples of n / size batches of every chain: of a permutation, or of independent draws."""
-    shape = (chains, n // size, size)
-    if epochs:
-        return rng.permuted(np.tile(np.arange(n), (chains, 1)), axis=1).reshape(shape)
-    return rng.integers(0, n, shape)
-
-
 def _least_squares(arm: str, streams: Streams) -> pd.DataFrame:
     """SGD chains around the solution, taken as the origin; columns of signs make H diagonal and C = H exactly."""
     columns = streams.rng("data").choice(np.arange(1, N), len(CURVATURES) + 1, replace=False)
     signs = hadamard(N, dtype=np.float64)[:, columns]
     X, residuals = signs[:, :-1] * np.sqrt(CURVATURES), signs[:, -1]
     gradients, H = X * residuals[:, None], X.T @ X / N
-    rng, w = streams.rng("order"), np.zeros((CHAINS, len(CURVATURES)))
     relaxation = 1.0 / (ETA * CURVATURES[0] * M)  # of the flattest direction, in epochs
     first, count = int(np.ceil(BURN_IN * relaxation)), int(np.ceil(WINDOW * relaxation / 2)) * 2
-    halves = np.zeros((2, *w.shape))
-    for epoch in range(first + count):
-        order = _order(arm == EPOCHS, CHAINS, N, BATCH, rng) if arm != INJECTED else None
-        for j in range(M):
-            if order is None:
-                noise = np.sqrt(np.mean(CURVATURES) / BATCH) * rng.standard_normal(w.shape)
-                w = w - ETA * (w * CURVATURES + noise)
-            else:
-                x, error = X[order[:, j]], residuals[order[:, j]]
-                miss = (x @ w[:, :, None])[:, :, 0] - error
-                w = w - ETA / BATCH * (miss[:, None] @ x)[:, 0]
-            if epoch >= first:
-                halves[int(epoch >= first + count // 2)] += w**2
-    halves /= count * M / 2
+    halves = networks.least_squares_chains(
+        X, residuals, epochs=arm == EPOCHS, chains=CHAINS, size=BATCH, step_size=ETA, burn_in=first, passes=count,
+        rng=streams.rng("order"), noise=np.sqrt(np.mean(CURVATURES) / BATCH) if arm == INJECTED else None,
+    )  # fmt: skip
     change = halves[1] - halves[0]
     quantities = {
         "variance": halves.mean(axis=(0, 1)),
@@ -143,7 +125,7 @@ def _least_squares(arm: str, streams: Streams) -> pd.DataFrame:
         "window": count * M * ETA * CURVATURES,
     }
     noise_misfit = np.abs(gradients.T @ gradients / N - H).max() / H.max()
-    return pd.concat([_over("curvature", CURVATURES, quantities), _scalars(noise_misfit=noise_misfit)])
+    return pd.concat([tidy(quantities, curvature=CURVATURES), tidy({"noise_misfit": noise_misfit})])
 
 
 def _images(n: int, streams: Streams, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -161,24 +143,15 @@ def _trained(streams: Streams) -> tuple[nn.Module, Tensor, Tensor]:
     return model, X, y
 
 
-def _flat(parameters: Any) -> Array:
-    return torch.cat([value.detach().flatten() for value in parameters]).double().numpy()
-
-
-def _spectrum(model: nn.Module, X: Tensor, y: Tensor) -> tuple[Array, Array, Array]:
-    """Return eigenvalues and eigenvectors of the Hessian, and the gradients (n, P) of the samples."""
-    at = curvature.linearize(model, "cross_entropy", X, y)
-    identity = np.eye(at.size, dtype=at.dtype)
-    H, J = (np.asarray(operator @ identity, np.float64) for operator in (at.hessian(), at.jacobian()))
-    error = softmax(at.outputs().reshape(-1, CLASSES), axis=1) - np.eye(CLASSES)[y.numpy()]
-    values, vectors = np.linalg.eigh((H + H.T) / 2)
-    return values, vectors, np.einsum("nc,ncp->np", error, J.reshape(-1, CLASSES, at.size))
+def _weights(model: nn.Module) -> Array:
+    return parameters_to_vector(model.parameters()).detach().double().numpy()
 
 
 def _at_the_minimum(streams: Streams) -> pd.DataFrame:
     """Covariance of the gradients against the Hessian."""
     model, X, y = _trained(streams)
-    values, vectors, gradients = _spectrum(model, X, y)
+    H, gradients = networks.sample_gradients(model, X, y)
+    values, vectors = np.linalg.eigh(H)
     mean = gradients.mean(axis=0)
     noise = (gradients - mean) @ vectors
     spectrum = np.linalg.eigvalsh(noise.T @ noise / len(X))
@@ -188,52 +161,40 @@ def _at_the_minimum(streams: Streams) -> pd.DataFrame:
     norms = np.linalg.norm(spectrum) * np.linalg.norm(values)
     found = {"": (noise**2).mean(axis=0), "rotated ": ((noise @ rotation) ** 2).mean(axis=0)}
     top = values > values[-1] / 10.0**DECADES
-    gradient = np.linalg.norm(mean + DECAY * _flat(model.parameters())) / np.sqrt(spectrum.sum())
-    scalars = _scalars(
-        exponent=_exponent(values[top], found[""][top]),
-        gradient=gradient,
-        **{f"{name}alignment": values @ c / norms / above for name, c in found.items()},
-        **{f"{name}escape": values @ c / (values.sum() * c.mean()) for name, c in found.items()},
-    )
-    return pd.concat([scalars, _binned(values, noise_variance=found[""])])
+    gradient = np.linalg.norm(mean + DECAY * _weights(model)) / np.sqrt(spectrum.sum())
+    scalars = {"exponent": _exponent(values[top], found[""][top]), "gradient": gradient}
+    for name, c in found.items():
+        scalars[f"{name}alignment"] = values @ c / norms / above
+        scalars[f"{name}escape"] = values @ c / (values.sum() * c.mean())
+    return pd.concat([tidy(scalars), _binned(values, noise_variance=found[""])])
 
 
 def _around_the_minimum(epochs: bool, streams: Streams) -> pd.DataFrame:
     """Variance of the weights along eigenvectors of the Hessian, in chains of SGD from the minimum."""
     model, X, y = _trained(streams)
-    values, vectors, gradients = _spectrum(model, X, y)
+    H, gradients = networks.sample_gradients(model, X, y)
+    values, vectors = np.linalg.eigh(H)
     read = values + DECAY >= FLATTEST
     values, vectors = values[read] + DECAY, vectors[:, read]
     noise = (gradients @ vectors).var(axis=0)
-    stack = networks.Stack([copy.deepcopy(model) for _ in range(NET_CHAINS)])
-    parameters, rng, frame = list(stack.parameters.values()), streams.rng("order"), torch.from_numpy(vectors).float()
-    path = []
-    for step in range(NET_BURN_IN + NET_STEPS):
-        if step % NET_M == 0:
-            order = torch.from_numpy(_order(epochs, NET_CHAINS, NET_N, NET_BATCH, rng))
-        batch = order[:, step % NET_M]
-        outputs = stack.outputs(X[batch], shared=False)
-        loss = cross_entropy(outputs.flatten(0, 1), y[batch].flatten(), reduction="sum") / NET_BATCH
-        with torch.no_grad():
-            for value, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                value.sub_(ETA * (g + DECAY * value))
-            if step >= NET_BURN_IN:
-                path.append(torch.cat([value.flatten(1) for value in parameters], dim=1) @ frame)
-    weights = torch.stack(path).double().numpy()  # steps, chains, directions
+    weights = networks.network_chains(
+        model, X, y, vectors, epochs=epochs, chains=NET_CHAINS, size=NET_BATCH, step_size=ETA, weight_decay=DECAY,
+        burn_in=NET_BURN_IN, steps=NET_STEPS, rng=streams.rng("order"),
+    )  # fmt: skip
     # Between the chains, at equal times: a drift that they share, of a minimum not quite reached, is no variance.
     early, late = (half.var(axis=1, ddof=1).mean(axis=0) for half in np.split(weights, 2))
     variance = (early + late) / 2
     replaced, formula = (_formula(flag, values, noise, NET_BATCH, NET_N) for flag in (False, epochs))
-    formula = formula + _share(values, noise, formula) * replaced
+    formula = formula + sgd_noise.batch_curvature_share(values, noise, formula) * replaced
     flat = values < 1.0 / (ETA * NET_M)
-    scalars = _scalars(
-        slope=_exponent(values[flat], variance[flat]),
-        misfit=np.log(variance / formula).mean(),
-        iid_misfit=np.log(variance / replaced).mean(),
-        drift=abs(np.log(late / early).mean()),
-        window=NET_STEPS * ETA * values.min(),
-    )
-    return pd.concat([scalars, _binned(values, net_variance=variance, formula=formula)])
+    scalars = {
+        "slope": _exponent(values[flat], variance[flat]),
+        "misfit": np.log(variance / formula).mean(),
+        "iid_misfit": np.log(variance / replaced).mean(),
+        "drift": abs(np.log(late / early).mean()),
+        "window": NET_STEPS * ETA * values.min(),
+    }
+    return pd.concat([tidy(scalars), _binned(values, net_variance=variance, formula=formula)])
 
 
 def _sharpness(ratio: bool, streams: Streams) -> pd.DataFrame:
@@ -245,14 +206,14 @@ def _sharpness(ratio: bool, streams: Streams) -> pd.DataFrame:
         rate = SHARP_RATE * (size / REFERENCE if ratio else 1.0)
         recipe = Recipe(ROUNDS * (SHARP_N // size), rate, size, schedule="linear")
         networks.train([model], X, y, recipe, streams.seed("order"))
-        at, scale = curvature.linearize(model, "cross_entropy", X, y), np.abs(_flat(model.parameters()))
+        at, scale = curvature.linearize(model, "cross_entropy", X, y), np.abs(_weights(model))
         relative = aslinearoperator(np.diag(scale)) @ at.hessian() @ aslinearoperator(np.diag(scale))
         pairs = [curvature.eigsh(H, 1).to_dict() for H in (at.hessian(), relative)]
         with torch.no_grad():
             wrong = (model(X_test).argmax(dim=1) != y_test).double().mean().item()
         found.append([*(float(pair["values"][0]) for pair in pairs), at.loss, wrong])
     names = ("sharpness", "relative_sharpness", "train_loss", "test_error")
-    return _over("batch_size", BATCHES, dict(zip(names, np.array(found).T, strict=True)))
+    return tidy(dict(zip(names, np.array(found).T, strict=True)), batch_size=BATCHES)
 
 
 def _rescaled(streams: Streams) -> pd.DataFrame:
@@ -263,7 +224,7 @@ def _rescaled(streams: Streams) -> pd.DataFrame:
 
     def state(network: nn.Module) -> tuple[Array, Array, Array]:
         at = curvature.linearize(network, "cross_entropy", X, y)
-        return np.asarray(at.outputs()), at.hessian() @ np.eye(at.size), np.abs(_flat(network.parameters()))
+        return np.asarray(at.outputs()), at.hessian() @ np.eye(at.size), np.abs(_weights(network))
 
     def largest(H: Array, scale: Any = 1.0) -> float:
         scaled = np.multiply.outer(scale, scale) * H
@@ -272,32 +233,23 @@ def _rescaled(streams: Streams) -> pd.DataFrame:
     outputs, H, w = state(model)
     found = []
     for s in SCALES:
-        changed = copy.deepcopy(model)
-        factors = (s, s, 1.0 / s, 1.0)  # weights and biases of the two layers
+        changed, factors = copy.deepcopy(model), (s, s, 1.0 / s, 1.0)  # of weights and biases of the two layers
+        inverse = []
         with torch.no_grad():
             for value, factor in zip(changed.parameters(), factors, strict=True):
                 value.mul_(factor)
-        inverse = np.concatenate([np.full(v.numel(), 1 / f) for v, f in zip(model.parameters(), factors, strict=True)])
+                inverse.append(np.full(value.numel(), 1 / factor))
         new_outputs, new_H, new_w = state(changed)
-        plain, formula = largest(new_H), largest(H, inverse)
+        plain, formula = largest(new_H), largest(H, np.concatenate(inverse))
         difference = np.abs(new_outputs - outputs).max() / np.abs(outputs).max()
         relative = largest(new_H, new_w) / largest(H, w) - 1.0
         found.append([difference, relative, plain / formula - 1.0, plain / largest(H), formula / largest(H)])
     names = ("output_change", "relative_change", "formula_misfit", "plain_ratio", "formula_ratio")
-    return _over("scale", SCALES, dict(zip(names, np.array(found).T, strict=True)))
+    return tidy(dict(zip(names, np.array(found).T, strict=True)), scale=SCALES)
 
 
 def _exponent(curvatures: Array, values: Array) -> Any:
     return np.polyfit(np.log(curvatures), np.log(values), 1)[0]
-
-
-def _over(axis: str, points: Any, quantities: dict[str, Any]) -> pd.DataFrame:
-    parts = [pd.DataFrame({axis: points, "quantity": name, "value": value}) for name, value in quantities.items()]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _scalars(**values: Any) -> pd.DataFrame:
-    return pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
 
 
 def _binned(curvatures: Array, **quantities: Array) -> pd.DataFrame:
@@ -305,7 +257,7 @@ def _binned(curvatures: Array, **quantities: Array) -> pd.DataFrame:
     bins = np.digitize(curvatures, BINS) - 1
     inside = [b for b in range(len(BINS) - 1) if (bins == b).any()]
     means = {name: [np.exp(np.log(v[bins == b]).mean()) for b in inside] for name, v in quantities.items()}
-    return _over("curvature", np.sqrt(BINS[:-1] * BINS[1:])[inside], means)
+    return tidy(means, curvature=np.sqrt(BINS[:-1] * BINS[1:])[inside])
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------
@@ -317,21 +269,13 @@ def _formula(epochs: bool, curvatures: Any, noise: Any, size: int, samples: int)
     return np.asarray(sgd_noise.iid_variance(curvatures, noise, ETA, size))
 
 
-def _share(curvatures: Array, noise: Array, variance: Array) -> float:
-    """Return what the curvature of batches adds to the noise of their gradients, as a share of it.
-
-    In least squares weights of variance V add sum(curvature V) to the variance of the residuals. This noise is not
-    tied to the samples of an epoch, and is taken to be independent from step to step.
-    """
-    return float(np.sum(curvatures * variance) * np.sum(curvatures) / np.sum(noise))
-
-
 def _least_squares_theory(arm: str, curvatures: Array) -> tuple[Array, Array]:
     """Return the variance, and as its band what the curvature of batches adds."""
     if arm == INJECTED:
         return _formula(False, curvatures, np.mean(CURVATURES), BATCH, N), np.zeros(curvatures.shape)
     value, own = (_formula(arm == EPOCHS, at, at, BATCH, N) for at in (curvatures, CURVATURES))
-    return value, _share(CURVATURES, CURVATURES, own) * _formula(False, curvatures, curvatures, BATCH, N)
+    share = sgd_noise.batch_curvature_share(CURVATURES, CURVATURES, own)
+    return value, share * _formula(False, curvatures, curvatures, BATCH, N)
 
 
 def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
@@ -339,11 +283,11 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     dense, tables = np.union1d(CURVATURES, np.geomspace(CURVATURES[0], CURVATURES[-1], 50)), []
     for arm, name, source in (*((arm, "variance", arm) for arm in LINEAR), (EPOCHS, "as if replaced", REPLACED)):
         value, band = _least_squares_theory(source, dense)
-        tables.append(_over("curvature", dense, {name: value}).assign(arm=arm, band=band))
+        tables.append(tidy({name: value}, curvature=dense).assign(arm=arm, band=band))
     for arm in LINEAR:
         value, band = (part[FLAT] for part in _least_squares_theory(arm, CURVATURES))
         slope, other = (_exponent(CURVATURES[FLAT], variance) for variance in (value, value + band))
-        tables.append(_scalars(slope=slope).assign(arm=arm, band=abs(other - slope)))
+        tables.append(tidy({"slope": slope}).assign(arm=arm, band=abs(other - slope)))
     for given, name, axis in (("formula", "net_variance", "curvature"), ("formula_ratio", "plain_ratio", "scale")):
         rows = measured[measured["quantity"] == given]
         means = rows.groupby(["arm", axis], as_index=False)["value"].mean()
@@ -356,9 +300,7 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 
 # fmt: off
 def _curve(id: str, arm: str, statement: str, theory: str = "variance", **options: Any) -> Claim:
-    measured, predicted = Select("variance", arm, "curvature").measured, Select(theory, arm, "curvature").predicted
-    return Claim(id, statement, measured, Curve(0.10), predicted, arms=(arm,), quantities=("variance", theory),
-                 **options)
+    return claim_about(id, Select("variance", arm, "curvature"), Curve(0.10), statement, theory=theory, **options)
 
 
 def _slope(id: str, arm: str, statement: str, theory: str = "", **options: Any) -> Claim:
@@ -374,43 +316,31 @@ def _slope(id: str, arm: str, statement: str, theory: str = "", **options: Any) 
                  arms=tuple({arm, theory or arm}), **options)
 
 
-def _scalar(id: str, arm: str, quantity: str, relation: Relation, statement: str, log: bool = False,
-            **options: Any) -> Claim:
-    def statistic(rows: pd.DataFrame) -> Any:
-        table = Select(quantity, arm).measured(rows)
-        return np.log(table) if log else table
-
-    return Claim(id, statement, statistic, relation, arms=(arm,), quantities=(quantity,), **options)
+def _scalar(id: str, arm: str, quantity: str, relation: Relation, statement: str, **options: Any) -> Claim:
+    return claim_about(id, Select(quantity, arm), relation, statement, **options)
 
 
-def _rescaling(id: str, quantity: str, statement: str, target: float = 0.0, **options: Any) -> Claim:
-    measured = Select(quantity, RESCALED, "scale").measured
-    return Claim(id, statement, measured, Identity(1e-9), target, arms=(RESCALED,), quantities=(quantity,), **options)
+def _rescaling(id: str, quantity: str, statement: str, **options: Any) -> Claim:
+    return claim_about(id, Select(quantity, RESCALED, "scale"), Identity(1e-9), statement, **options)
 
 
-def _guard(id: str, statement: str, quantity: str, holds: Any, claims: tuple[str, ...], arms: tuple[str, ...]) -> Guard:
-    def violated(rows: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame(rows[(rows["quantity"] == quantity) & ~holds(rows["value"])])
-
-    return Guard(id, statement, violated, claims, arms)
-
-
-def _growth(arm: str, quantity: str = "sharpness") -> Any:
+def _growth(table: pd.DataFrame) -> Any:
     """Return the exponent of sharpness in the batch size, a replicate."""
-    def statistic(rows: pd.DataFrame) -> Any:
-        table = Select(quantity, arm, "batch_size").measured(rows)
-        return pd.Series([_exponent(np.array(BATCHES), row) for row in table.to_numpy()], table.index)
-
-    return statistic
+    return pd.Series([_exponent(np.array(BATCHES), row) for row in table.to_numpy()], table.index)
 
 
-def _rank(rows: pd.DataFrame) -> Any:
-    table = Select("sharpness", FIXED_RATE, "batch_size").measured(rows)
+def _sharp(id: str, arm: str, relation: Relation, statement: str, by: Any = _growth, quantity: str = "sharpness",
+           **options: Any) -> Claim:
+    return claim_about(id, Select(quantity, arm, "batch_size"), relation, statement, by=by, **options)
+
+
+def _rank(table: pd.DataFrame) -> Any:
     return [spearmanr(BATCHES, row).statistic for row in table.to_numpy()]
 
 
 def _weaker(rows: pd.DataFrame) -> Any:
-    return _growth(FIXED_RATE)(rows) - _growth(FIXED_RATIO)(rows)
+    fixed, ratio = (_growth(Select("sharpness", arm, "batch_size").measured(rows)) for arm in SHARP)
+    return fixed - ratio
 
 
 def _contrast(rows: pd.DataFrame) -> Any:
@@ -447,19 +377,19 @@ study = Study(
     measure=measure,
     predict=predict,
     guards=(
-        _guard("exact-noise", "the covariance of the gradients is the Hessian, to rounding",
+        guard_values("exact-noise", "the covariance of the gradients is the Hessian, to rounding",
                "noise_misfit", lambda v: v <= 1e-12, IN_LINEAR, LINEAR),
-        _guard("window", f"the flattest direction relaxes {WINDOW} times in the window",
+        guard_values("window", f"the flattest direction relaxes {WINDOW} times in the window",
                "window", lambda v: v >= WINDOW - 1e-9, IN_LINEAR, LINEAR),
-        _guard("stationary", "the halves of the window agree: 7 standard errors over 32 chains come once in 10^7",
+        guard_values("stationary", "the halves of the window agree: 7 standard errors over 32 chains come once in 10^7",
                "drift", lambda v: v <= 7.0, IN_LINEAR, LINEAR),
-        _guard("gradient", "at the minimum the gradient is below a hundredth of the noise of one sample",
+        guard_values("gradient", "at the minimum the gradient is below a hundredth of the noise of one sample",
                "gradient", lambda v: v < 0.01, ("alignment", "escape", "exponent", *IN_NETWORK), (NETWORK,)),
-        _guard("network-window", "the flattest direction that is read relaxes ten times in the window",
+        guard_values("network-window", "the flattest direction that is read relaxes ten times in the window",
                "window", lambda v: v >= 10.0, IN_NETWORK, NETS),
-        _guard("network-stationary", "the halves of the window agree to a third in the mean over the directions",
+        guard_values("network-stationary", "the halves of the window agree to a third in the mean over the directions",
                "drift", lambda v: v < np.log(4 / 3), IN_NETWORK, NETS),
-        _guard("trained", "the loss is below a fifth of its start, log 10", "train_loss",
+        guard_values("trained", "the loss is below a fifth of its start, log 10", "train_loss",
                lambda v: v < np.log(10) / 5, ("sharpness-rises", "weaker-at-fixed-ratio"), SHARP),
     ),
     claims=(
@@ -469,9 +399,9 @@ study = Study(
         _slope("iid-exponent", REPLACED, "with replacement the variance has the exponent 0 in the curvature"),
         _slope("epoch-exponent", EPOCHS, "with epochs an exponent of almost 1, where 1/(step size M) is not reached"),
         _scalar("alignment", NETWORK, "alignment", Greater(float(np.log(2.0))), "the alignment of noise and Hessian is "
-                "twice what 95 % of random rotations stay below", log=True),
+                "twice what 95 % of random rotations stay below", by=np.log),
         _scalar("escape", NETWORK, "escape", Greater(float(np.log(10.0))),
-                "Tr(HC) is ten times that of isotropic noise of the same total", log=True),
+                "Tr(HC) is ten times that of isotropic noise of the same total", by=np.log),
         _scalar("exponent", NETWORK, "exponent", Within(1.0, 2.0), "along eigenvectors of H, over three decades, the "
                 "noise is a power of the curvature between 1 and 2"),
         _scalar("network-iid", NET_REPLACED, "misfit", TENTH, "around the minimum of a network the variance is that "
@@ -479,12 +409,12 @@ study = Study(
         _scalar("network-epochs", NET_EPOCHS, "misfit", TENTH, "and so with epochs", kind="conditional"),
         Claim("network-contrast", "epochs raise its exponent in the curvature by more than a half", _contrast,
               Greater(0.5), arms=NETS, quantities=("slope",)),
-        Claim("sharpness-rises", "at a fixed step size and number of epochs sharpness rises with the batch size, "
-              "in rank", _rank, Greater(), arms=(FIXED_RATE,), quantities=("sharpness",)),
+        _sharp("sharpness-rises", FIXED_RATE, Greater(), "at a fixed step size and number of epochs sharpness rises "
+               "with the batch size, in rank", by=_rank),
         Claim("weaker-at-fixed-ratio", "with a step size proportional to the batch size its exponent is smaller",
               _weaker, Greater(), arms=SHARP, quantities=("sharpness",)),
-        Claim("relative-sharpness-rises", "so does the sharpness relative to the weights", _growth(FIXED_RATE,
-              "relative_sharpness"), Greater(), primary=False, arms=(FIXED_RATE,), quantities=("relative_sharpness",)),
+        _sharp("relative-sharpness-rises", FIXED_RATE, Greater(), "so does the sharpness relative to the weights",
+               quantity="relative_sharpness", primary=False),
         _rescaling("rescaling-outputs", "output_change", "layers rescaled by s and 1/s leave the outputs"),
         _rescaling("rescaling-relative", "relative_change", "and the sharpness relative to the weights"),
         _rescaling("rescaling-plain", "formula_misfit", "and the Hessian becomes DHD, D the inverse factors",
@@ -496,16 +426,15 @@ study = Study(
         _slope("injected-exponent", INJECTED, "the exponent 0, for isotropic noise", REPLACED,
                 protects=("iid-exponent", "epoch-exponent")),
         _scalar("rotated-alignment", NETWORK, "rotated alignment", Greater(float(np.log(2.0))),
-                "the alignment with a rotated covariance", log=True, protects=("alignment",)),
+                "the alignment with a rotated covariance", by=np.log, protects=("alignment",)),
         _scalar("rotated-escape", NETWORK, "rotated escape", Greater(float(np.log(10.0))),
-                "Tr(HC) with a rotated covariance", log=True, protects=("escape", "exponent")),
+                "Tr(HC) with a rotated covariance", by=np.log, protects=("escape", "exponent")),
         _scalar("network-as-replaced", NET_EPOCHS, "iid_misfit", TENTH, "the formula of batches with replacement, "
                 "around the network with epochs", kind="conditional", protects=IN_NETWORK),
-        Claim("fixed-ratio-rises", "sharpness rises like the root of the batch size where the step size does too",
-              _growth(FIXED_RATIO), Greater(0.5), arms=(FIXED_RATIO,), quantities=("sharpness",),
-              protects=("sharpness-rises", "weaker-at-fixed-ratio")),
-        _rescaling("rescaling-leaves-plain", "plain_ratio", "the rescaled layers leave the plain sharpness", 1.0,
-                   protects=("rescaling-outputs", "rescaling-relative", "rescaling-plain")),
+        _sharp("fixed-ratio-rises", FIXED_RATIO, Greater(0.5), "sharpness rises like the root of the batch size where "
+               "the step size does too", protects=("sharpness-rises", "weaker-at-fixed-ratio")),
+        _rescaling("rescaling-leaves-plain", "plain_ratio", "the rescaled layers leave the plain sharpness",
+                   target=1.0, protects=("rescaling-outputs", "rescaling-relative", "rescaling-plain")),
     ),
     figures=(
         Figure("variance", "Least squares: variance of the weights", "variance", "curvature", "curvature λ",

@@ -23,8 +23,7 @@ from scipy.stats import binom
 from torch import nn
 
 from pyphenom import bounds, curvature, data, networks
-from pyphenom.bounds import Certificate, GaussianMLP
-from pyphenom.bounds.training import Training
+from pyphenom.bounds import Certificate, GaussianMLP, Training
 from pyphenom.networks import Recipe
 from pyphenom.studies import (
     Cell,

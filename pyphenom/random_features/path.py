@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyphenom import _core
-from pyphenom._arrays import Float, Progress, as_float, as_real, one_of
+from pyphenom._arrays import Float, Progress, as_float, as_numeric, as_real, one_of
 from pyphenom.random_features._problem import Problem, Targets, checked_widths, dependence_tolerance, power_of_two_near
 from pyphenom.random_features.features import _draw, apply
 
@@ -248,7 +248,12 @@ def nested_path(
     >>> [round(float(v), 1) for v in 100 * path.test_error]
     [1.0, 181.6, 0.6]
     """
-    z, z_test = as_float("Z", Z, (2,)), as_float("Z_test", Z_test, (2,))
+    with np.errstate(over="ignore"):
+        z = np.require(as_numeric("Z", Z, (2,)), np.float64, ["C", "A"])
+    z_test = as_float("Z_test", Z_test, (2,))
+    sizes = _core.feature_sizes(z)
+    if not np.isfinite(sizes).all():
+        as_float("Z", z, (2,))  # says where
     if z_test.shape[1] != z.shape[1]:
         raise ValueError(
             f"`Z_test` has {z_test.shape[1]} columns; expected {z.shape[1]}, as many as `Z`. Give both equal features"
@@ -258,8 +263,7 @@ def nested_path(
     if asked.max() > z.shape[1]:
         raise ValueError(f"`widths` reaches {asked.max()}; expected at most {z.shape[1]}, the number of columns of `Z`")
 
-    used = z[:, : int(asked.max())]
-    sizes = np.maximum(used.max(axis=0), -used.min(axis=0))
+    sizes = sizes[: int(asked.max())]
     sizes = sizes[sizes > 0]
     problem = Problem(
         lambda first, count: (z[:, first : first + count].T, z_test[:, first : first + count].T),

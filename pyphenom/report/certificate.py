@@ -14,6 +14,7 @@ _LABELS = {
     "points": "only n points",
     "KL": "the posterior differs from the prior",
     "choices": "choices made with the points in sight",
+    "vote": "the vote may double it",
 }
 
 

@@ -69,7 +69,7 @@ def claim_about(
     by : callable, optional
         What is done with the table of replicates by points before it is judged.
     **options
-        Further fields of the claim. Without an arm in `select`, ``arms`` says which are read.
+        Further fields of the claim. Without an arm in ``select``, ``arms`` says which are read.
 
     Returns
     -------

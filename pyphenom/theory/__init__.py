@@ -1,6 +1,7 @@
 """Analytic models: pure functions of their parameters, float64, no randomness."""
 
 from . import (
+    class_spectrum,
     eigenframework,
     expected_kernels,
     fixed_design,
@@ -11,11 +12,13 @@ from . import (
     scaling_laws,
     sgd_noise,
     sphere,
+    universal_approximation,
 )
 from .risk import Risk
 
 __all__ = [
     "Risk",
+    "class_spectrum",
     "eigenframework",
     "expected_kernels",
     "fixed_design",
@@ -26,4 +29,5 @@ __all__ = [
     "scaling_laws",
     "sgd_noise",
     "sphere",
+    "universal_approximation",
 ]

@@ -20,7 +20,7 @@ from . import _checks
 from ._checks import Array, Values
 from .risk import describe
 
-__all__ = ["RandomAlignment", "epoch_variance", "iid_variance", "random_alignment"]
+__all__ = ["RandomAlignment", "batch_curvature_share", "epoch_variance", "iid_variance", "random_alignment"]
 
 
 def iid_variance(
@@ -143,6 +143,45 @@ def epoch_variance(
     mean = (power**2 * first[..., None] + squares - sums**2 / steps).mean(axis=-1)
     gain = np.where(stable[..., 0], step**2 * count / (size * (count - 1.0)) * mean, np.inf)
     return _checks.unwrap(_checks.times(gain, noise), shape)
+
+
+def batch_curvature_share(curvature: ArrayLike, gradient_variance: ArrayLike, variance: ArrayLike) -> float:
+    r"""Noise from the curvature of batches, over that of their gradients at the minimum.
+
+    .. math:: \frac{\sum_i\lambda_iV_i\;\sum_i\lambda_i}{\sum_iC_i}
+
+    In least squares weights of variance V add :math:`\sum\lambda V` to the variance of the residuals. This noise is
+    not tied to the samples of an epoch, and is taken to be independent from step to step.
+
+    Parameters
+    ----------
+    curvature, gradient_variance, variance : array (P,)
+        :math:`\lambda`, C and V, of the gradients and of the weights, in the same directions.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, TypeError
+        For parameters out of range.
+
+    References
+    ----------
+    Derived here, for Gaussian inputs up to terms of the order 1 / P.
+
+    Examples
+    --------
+    >>> curves = np.array([0.01, 0.02, 0.03])
+    >>> share = batch_curvature_share(curves, curves, iid_variance(curves, curves, step_size=0.1, batch_size=8))
+    >>> round(share / (0.1 * 0.06 / 16), 3)
+    1.001
+    """
+    curve, noise = _checks.positive("curvature", curvature), _checks.nonnegative("gradient_variance", gradient_variance)
+    weights = _checks.nonnegative("variance", variance)
+    _checks.broadcast(curvature=curve, gradient_variance=noise, variance=weights)
+    return float(np.sum(curve * weights) * np.sum(curve) / np.sum(noise))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

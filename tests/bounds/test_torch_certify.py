@@ -9,9 +9,7 @@ from scipy import stats
 from torch import nn
 
 import pyphenom as ph
-from pyphenom.bounds import Certificate, GaussianMLP, Loss, certify, draws, independent_draws, kl_inverse
-from pyphenom.bounds._torch_gaussian import BLOCK, GaussianNetwork, Stream, bounded_loss, draw
-from pyphenom.bounds._torch_model import stack, widths
+from pyphenom.bounds import Certificate, Loss, certify
 from pyphenom.bounds.split import split
 from pyphenom.bounds.training import Training
 
@@ -70,7 +68,7 @@ class Counting(nn.Module):
         self.register_buffer("seen", torch.zeros(()))
 
     def reset_parameters(self):
-        self.layer.reset_parameters()
+        self.seen.zero_()
 
     def forward(self, x):
         self.seen += len(x)
@@ -197,6 +195,32 @@ def test_the_prior_depends_on_its_own_rows_alone(found):
     assert short(inputs=changed).prior.means != found.prior.means
 
 
+class Shifted(NaNOutputs):
+    """Has a buffer that may have been learnt, and no rule to renew it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(4))
+
+    def forward(self, x):
+        return self.layer(x - self.mean)
+
+
+def test_a_trained_prior_renews_every_weight_and_refuses_what_it_cannot_renew():
+    for name, model in (
+        ("mean", Shifted()),
+        ("parametrizations.weight.original0", nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))),
+    ):
+        with pytest.raises(ValueError, match=f"'{name}', which no reset_parameters"):
+            short(model)
+        assert short(model, prior="continue", prior_rows=[]).prior.rows.count == 300
+    trained = norm().eval()
+    trained[1].running_mean += 5.0
+    assert short(trained).posterior.buffers["1.running_mean"].max() < 4.0  # set anew on the prior's rows
+    attention = nn.Sequential(nn.Unflatten(1, (2, 2)), nn.TransformerEncoderLayer(2, 1, 4, 0.0, batch_first=True))
+    assert short(nn.Sequential(attention, nn.Flatten(), nn.Linear(4, 3))).monte_carlo.scheme == "shared"
+
+
 def test_given_weights_stay_the_priors_means():
     model = mlp()
     given = short(model, prior="given", prior_rows=[], X_test=X[:50], y_test=Y[:50])
@@ -245,6 +269,37 @@ def test_e14_the_cross_entropy_is_certified_as_such(found):
     assert other.loss == Loss("cross-entropy", 1e-3)
 
 
+def test_e15_a_vote_is_certified_at_twice_the_gibbs_value(found):
+    vote = short(passes=20, predictor="vote")
+    assert vote.value == pytest.approx(2 * found.value, rel=1e-12)
+    assert "vote: the class that most networks" in repr(vote)
+    assert vote.parts()[-1] == ("vote", vote.value)
+    with pytest.raises(ValueError, match="for a vote"):
+        short(predictor="vote", loss="cross-entropy")
+
+
+def test_e15_a_sampled_network_is_certified_by_its_density_ratio(tmp_path):
+    model = mlp()
+    found = short(model, predictor="sampled")
+    weights, total = found.posterior, 0.0
+    for h, mean, rho, centre in zip(weights.sample, weights.mean, weights.log_scale, weights.prior_mean, strict=True):
+        posterior = stats.norm.logpdf(np.float64(h), mean, np.exp(np.float64(rho)))
+        total += (posterior - stats.norm.logpdf(np.float64(h), centre, weights.prior_scale)).sum()
+    assert found.kl == pytest.approx(total, rel=1e-9, abs=1e-9)
+    # The network is at hand, and has the recorded errors.
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.state_dict().items()})
+    rows = weights.bound_rows
+    wrong = int((model(torch.from_numpy(X[rows])).argmax(dim=1).numpy() != Y[rows]).sum())
+    assert found.monte_carlo.sums == (wrong,)
+    assert found.value == ph.bounds.rivasplata(wrong / 300, found.kl, 300, 0.05)
+    assert found.delta.parts[0].delta == 0.05  # no draws to pay for
+    again = Certificate.load(found.save(tmp_path))
+    assert again.verify(X, Y).passed
+    again.posterior.sample[0][0, 0] += 1.0  # another network than the one that the stream gives
+    changed = Certificate.from_json(found.to_json(), again.posterior)
+    assert [check.name for check in changed.verify(X, Y).checks if not check.passed] == ["saved weights"]
+
+
 def test_verify_finds_the_same_and_finds_what_was_changed(found, tmp_path):
     again = Certificate.load(found.save(tmp_path))
     assert again.verify(X, Y).passed
@@ -262,6 +317,12 @@ def test_verify_finds_the_same_and_finds_what_was_changed(found, tmp_path):
         again.verify(X, Y, nn.Sequential(nn.Linear(4, 3)))
 
 
+def test_a_tied_weight_is_one_parameter():
+    linear = nn.Linear(4, 4)
+    found = short(nn.Sequential(linear, nn.ReLU(), linear))
+    assert (found.monte_carlo.scheme, found.parameters) == ("shared", 20)
+
+
 def test_convolutions_and_frozen_batch_norm_are_certified_by_shared_draws():
     model = convolutional(nn.BatchNorm2d(4)).eval()
     found = short(model, IMAGES, passes=300)
@@ -277,137 +338,6 @@ def test_convolutions_and_frozen_batch_norm_are_certified_by_shared_draws():
     assert np.abs(buffers["1.running_mean"]).max() > 0  # counted on the prior's rows
     found.posterior.buffers["1.running_mean"][0] += 1.0
     assert "buffers" in {check.name for check in found.verify(IMAGES, Y, model).checks if not check.passed}
-
-
-# ---- the draws ------------------------------------------------------------------------------------------------------
-
-
-def network(layers, inputs, scale=0.3):
-    torch.manual_seed(0)
-    return GaussianNetwork(nn.Sequential(*layers()).eval(), inputs, scale)
-
-
-STACKS = [
-    (lambda: (nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)), ((4, 16, 3), "relu")),
-    (lambda: (nn.Flatten(), nn.Linear(4, 8), nn.Tanh(), nn.Dropout(), nn.Linear(8, 3)), ((4, 8, 3), "tanh")),
-    (lambda: (nn.Linear(4, 3),), ((4, 3), "identity")),
-    (lambda: (nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 3)), None),
-    (lambda: (nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)), None),
-    (lambda: (nn.Linear(4, 8), nn.LeakyReLU(0.3), nn.Linear(8, 3)), None),
-    (lambda: (nn.Linear(4, 8), nn.Linear(8, 3)), None),
-]
-
-
-@pytest.mark.parametrize(("layers", "native"), STACKS)
-def test_which_networks_have_independent_draws(layers, native):
-    found = stack(nn.Sequential(*layers()), torch.zeros(2, 4))
-    assert found is not None
-    assert widths(found) == native
-
-
-def test_e17_no_independent_draws_where_a_weight_is_used_twice():
-    linear = nn.Linear(4, 4)
-    tied = nn.Linear(4, 4)
-    tied.weight = linear.weight
-    for model, inputs in (
-        (nn.Sequential(linear, nn.ReLU(), linear), torch.zeros(2, 4)),
-        (nn.Sequential(linear, nn.ReLU(), tied), torch.zeros(2, 4)),
-        (nn.Sequential(linear, nn.Flatten()), torch.zeros(2, 3, 4)),  # acts on each of three positions
-        (convolutional(), torch.zeros(2, 1, 4, 4)),
-        (norm().eval(), torch.zeros(2, 4)),
-        (nn.Sequential(nn.RNN(4, 3)), torch.zeros(2, 4)),
-    ):
-        assert stack(model, inputs) is None
-
-
-def test_a_tied_weight_is_one_parameter_and_is_drawn_once():
-    linear = nn.Linear(4, 4)
-    model = nn.Sequential(linear, nn.ReLU(), linear)
-    found = short(model)
-    assert (found.monte_carlo.scheme, found.parameters) == ("shared", 20)
-    gaussian = GaussianNetwork(model, torch.from_numpy(X), 0.3)
-    x, weights = torch.from_numpy(X), gaussian.weights(Stream(0, 0, 0, torch.zeros(())))
-    W, b = weights["0.weight"], weights["0.bias"]
-    expected = torch.relu(x @ W.T + b) @ W.T + b
-    assert torch.allclose(gaussian.with_weights(x, weights), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(("layers", "_"), STACKS)
-def test_e12_fresh_pre_activations_have_the_law_of_fresh_weights(layers, _):
-    # One point many times; a Kolmogorov-Smirnov test per output fails a correct sampler once in 1e6.
-    inputs = torch.from_numpy(X[:1])
-    gaussian = network(layers, inputs)
-    with torch.no_grad():
-        fast = gaussian.noisy(inputs.expand(4000, -1), Stream(1, 0, 0, inputs))
-        slow = torch.cat(
-            [gaussian.with_weights(inputs, gaussian.weights(Stream(2, i, 0, inputs))) for i in range(1500)]
-        )
-    for k in range(3):
-        assert stats.ks_2samp(fast[:, k].numpy(), slow[:, k].numpy()).pvalue > 1e-6
-    # Outputs of two points with fresh weights each are independent; with shared weights they are not.
-    both = torch.from_numpy(np.repeat(X[:1], 2, axis=0))
-    with torch.no_grad():
-        pairs = torch.stack([gaussian.noisy(both, Stream(3, i, 0, inputs))[:, 0] for i in range(1500)])
-    assert abs(np.corrcoef(pairs.T.numpy())[0, 1]) < 5 / math.sqrt(1500)
-
-
-def test_native_and_torch_draws_agree_in_distribution():
-    inputs, labels = torch.from_numpy(X), torch.from_numpy(Y)
-    gaussian = network(STACKS[0][0], inputs)
-    slow = draw(gaussian, inputs, labels, Loss("zero-one"), "independent", 60, 5, lambda done, total: None)
-    layers = [(gaussian.mean[i].detach().numpy(), gaussian.mean[i + 1].detach().numpy()) for i in (0, 2)]
-    fast = draws(GaussianMLP.around(layers, 0.3), X, Y, 60, seed=6).errors
-    error = math.sqrt((np.var(slow) + np.var(fast)) / 60)
-    assert abs(np.mean(slow) - np.mean(fast)) < 5 * error
-
-
-def test_e4_a_ragged_last_block_counts_its_own_points():
-    many, labels = torch.from_numpy(np.concatenate([X, X, X])), torch.from_numpy(np.concatenate([Y, Y, Y]))
-    assert len(many) % BLOCK
-    gaussian = network(lambda: (nn.Linear(4, 8, bias=False), nn.ELU(), nn.Linear(8, 3)), many)
-    for loss in (Loss("zero-one"), Loss("cross-entropy", 1e-4)):
-        (total,) = draw(gaussian, many, labels, loss, "shared", 1, 9, lambda done, total: None)
-        with torch.no_grad():
-            logits = gaussian.with_weights(many, gaussian.weights(Stream(9, 0, 0, many)))
-            p = torch.softmax(logits.double(), dim=1)[torch.arange(len(many)), labels]
-        floor = loss.floor or 1.0
-        expected = (
-            (logits.argmax(1) != labels).sum().item()
-            if loss.kind == "zero-one"
-            else torch.clamp(-torch.log(p), max=-math.log(floor)).sum().item() / -math.log(floor)
-        )
-        assert total == pytest.approx(expected, rel=1e-5)
-        assert bounded_loss(logits, labels, loss).max() <= 1.0
-
-
-def test_e16_the_violation_rates_of_the_simulation():
-    """A linear classifier in 20 dimensions whose exact Gibbs risk is known; 4000 certificates of the empirical risk."""
-    rng = np.random.default_rng(0)
-    n, repetitions, delta = 1000, 4000, 0.05
-    points = rng.standard_normal((n, 20)).astype(np.float32)
-    mean = rng.standard_normal(20) * 0.6
-    labels = (points @ mean + rng.standard_normal(n) > 0).astype(int)
-    W = np.stack([-mean / 2, mean / 2]).astype(np.float32)
-    gaussian = GaussianMLP.around([(W, np.zeros(2, np.float32))], 1 / math.sqrt(2))
-    # The difference of the two logits is N(x.mean, (x^2 + 1) / 2 * 2).
-    margin = (points @ mean) * (2 * labels - 1) / np.sqrt((points**2).sum(axis=1) + 1)
-    risk = stats.norm.cdf(-margin).mean()
-
-    fresh = draws(gaussian, points, labels, repetitions, seed=1).errors / n
-    assert np.mean(fresh) == pytest.approx(risk, abs=5 * 0.5 / math.sqrt(n * repetitions))
-    weights = mean + rng.standard_normal((repetitions, 20))
-    biases = rng.standard_normal((repetitions, 1))
-    wrong = (weights @ points.T + biases > 0) != labels
-    shared = wrong.mean(axis=1)
-
-    violated = {
-        "fresh weights for each point": np.mean(independent_draws(fresh, n, delta) < risk),
-        "one network, counted for each point": np.mean(independent_draws(shared, n, delta) < risk),
-        "one network, counted once": np.mean(kl_inverse(shared, math.log(1 / delta)) < risk),
-    }
-    assert violated["fresh weights for each point"] <= delta
-    assert violated["one network, counted once"] <= delta
-    assert violated["one network, counted for each point"] > 3 * delta  # the error that the plan rules out
 
 
 # ---- digits ---------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_the_json_is_the_record_and_nothing_else(place):
     assert result.exit_code == 0, result.stderr
     record = (place / "pyphenom-results/certificate/certificate.json").read_text()
     assert json.loads(result.stdout) == json.loads(record)
-    assert json.loads(record)["unions"] == [{"what": "certificates", "candidates": 4}]
+    assert json.loads(record)["unions"] == [{"what": "certificates", "candidates": 4, "draws": True}]
     assert json.loads(record)["delta"]["delta"] == 0.1
 
 

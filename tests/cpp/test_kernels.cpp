@@ -7,6 +7,7 @@
 #include "core/blas.hpp"
 #include "core/philox.hpp"
 #include "curvature/tiles.hpp"
+#include "interpolation/relu_interpolant.hpp"
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
 #include "lanczos/lanczos.hpp"
@@ -138,6 +139,24 @@ void test_certificate() {
     check(certificate.failure() == 0.0, "a sequence that ends hides nothing");
 }
 
+// alpha = 2, beta = -1: the eigenvalues of the n-th matrix are 2 - 2 cos(i pi / (n + 1)).
+void test_count() {
+    CountAbove above(3.0, 1.0), below(-0.5, -1.0);
+    bool right = true;
+    for (int n = 1; n <= 40; ++n) {
+        above.append(2.0, -1.0);
+        below.append(2.0, -1.0);
+        Index larger = 0, smaller = 0;
+        for (int i = 1; i <= n; ++i) {
+            const double value = 2 - 2 * std::cos(i * 3.14159265358979323846 / (n + 1));
+            larger += value > 3.0 + 1e-12;
+            smaller += value < 0.5;
+        }
+        right = right && above.count() == larger && below.count() == smaller;
+    }
+    check(right, "eigenvalues beyond two bounds, one of which is an eigenvalue at times");
+}
+
 #ifdef PYPHENOM_SYSTEM_BLAS
 // 1, ..., 30 with a second 30: both copies, counted products, any block.
 void test_lanczos() {
@@ -178,8 +197,6 @@ void test_path() {
     check(std::fabs(out[2][2] - std::sqrt(153.0) / 9) < 1e-12, "minimum norm by hand");
 }
 #endif
-
-}  // namespace
 
 // Two epochs of a bound's optimisation: the objective falls, and the number of threads changes no bit.
 void test_bound_optimisation() {
@@ -222,6 +239,44 @@ void test_bound_optimisation() {
     if (curvature::tiled_product<double>()) check(means[0] == means[1], "the number of threads changes no bit");
 }
 
+void test_interpolation() {
+    const Index n = 40, d = 11, targets = 2;
+    std::vector<double> X(d * n), A(d * 2), center(d, 0.25), Z(n * 2), gaps(2), z(n), Y(targets * n), knots(n);
+    std::vector<double> slopes(targets * n), out(targets * n);
+    std::vector<std::uint32_t> order(n * 2);
+    for (Index i = 0; i < d * n; ++i) X[i] = std::sin(static_cast<double>(i * i));
+    for (Index i = 0; i < d * 2; ++i) A[i] = std::cos(3.0 + static_cast<double>(i));
+    const Matrix<double> z_view(Z.data(), n, 2);
+    project<double>(Matrix<const double>(X.data(), d, n), center.data(), Matrix<const double>(A.data(), d, 2), z_view,
+                    2);
+    sort_projections(z_view, Matrix<std::uint32_t>(order.data(), n, 2), gaps.data(), 2);
+    double error = 0;
+    for (Index i = 0; i < n; ++i) {
+        double sum = 0;
+        for (Index l = 0; l < d; ++l) sum += A[d + l] * (X[l + i * d] - center[l]);
+        error = std::max(error, std::fabs(sum - z_view(i, 1)));
+        z[i] = z_view(order[i], 0);
+        for (Index t = 0; t < targets; ++t) Y[t + i * targets] = std::cos(static_cast<double>(5 * i + t));
+    }
+    check(error < 1e-14, "projections");
+    bool ascending = gaps[0] > 0;
+    for (Index i = 1; i < n; ++i) ascending = ascending && z[i - 1] < z[i];
+    check(ascending, "projections are sorted");
+    const Matrix<double> y_view(Y.data(), targets, n), s_view(slopes.data(), targets, n);
+    interpolate(z.data(), y_view, z[0] - 1, 0.5, knots.data(), s_view);
+    evaluate(z.data(), knots.data(), z.data(), y_view, s_view, Matrix<double>(out.data(), targets, n), 2);
+    check(out == Y, "the interpolant takes its labels to the bit");
+    bool refused = false;
+    try {
+        interpolate(z.data(), y_view, z[0], 0.5, knots.data(), s_view);
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    check(refused, "a first knot at the data is refused");
+}
+
+}  // namespace
+
 int main() {
 #ifndef PYPHENOM_SYSTEM_BLAS
     blas_table().dgemm = plain_dgemm;
@@ -231,6 +286,8 @@ int main() {
     test_features();
     test_orthogonalise();
     test_certificate();
+    test_count();
+    test_interpolation();
     test_bound_optimisation();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();

@@ -130,7 +130,23 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="not finite"):
         spectral_density(np.full((4, 4), np.nan))
     assert repr(found).startswith("SpectralDensity(P = 10")
-    assert set(found.to_dict()) == {"nodes", "weights", "outliers", "size", "matvecs"}
+    assert set(found.to_dict()) == {"nodes", "weights", "outliers", "zeros", "size", "matvecs"}
+
+
+def total(curve):
+    return curve.values.sum() * (curve.grid[1] - curve.grid[0])
+
+
+def test_grid_and_width_unless_given(outliers):
+    found = spectral_density(outliers[0], probes=4, steps=30)
+    curve = found.density()
+    low, high = found.support
+    assert found.resolution == (high - low) / 200
+    assert curve.grid[0] < low < high < curve.grid[-1]
+    assert total(curve) == pytest.approx(1, rel=1e-6)
+    np.testing.assert_array_equal(found.density(curve.grid, found.resolution).values, curve.values)
+    np.testing.assert_allclose(found.cdf().values[[0, -1]], [0, 1], atol=1e-12)
+    assert total(spectral_density(np.diag([2.0, 2.0, 2.0])).density()) == pytest.approx(1, rel=1e-6)
 
 
 def test_every_eigenvalue_deflated():

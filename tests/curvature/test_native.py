@@ -9,7 +9,6 @@ from curvature import (
     EXACT,
     PRODUCTS,
     SIX,
-    Cubic,
     close,
     compare,
     cross_entropy,
@@ -23,7 +22,7 @@ from curvature import (
 from torch import nn
 from torch.nn import functional
 
-from pyphenom.curvature._loss_spec import LossSpec
+from pyphenom.curvature._torch_loss import as_loss
 from pyphenom.curvature._torch_native import native_products
 
 ACTIVATIONS = [
@@ -56,7 +55,7 @@ def test_the_second_derivative_of_an_activation_counts():
     linear, _ = seeded(lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh()), 7, 5)
     truth = dense(linear, lambda f: 0.5 * (f**2).sum(), X)
     assert np.abs(truth.hessian - truth.ggn).max() > 0.05 * np.abs(truth.hessian).max()
-    compare(native_products(linear, LossSpec("half_squared", np.zeros((7, 4))), X), truth)
+    compare(native_products(linear, "half_squared", X, torch.zeros(7, 4)), truth)
 
 
 def test_activations_in_a_row_and_at_the_end():
@@ -75,7 +74,7 @@ UNIT = REAL.sigmoid()  # rows that do not sum to one, as torch allows
 LOSSES = {
     "mean squared": (nn.MSELoss(), REAL, lambda f: ((f - REAL) ** 2).sum() / 3),
     "squared": (nn.MSELoss(reduction="sum"), REAL, lambda f: ((f - REAL) ** 2).sum()),
-    "half squared": (LossSpec("half_squared", REAL.numpy()), None, lambda f: 0.5 * ((f - REAL) ** 2).sum()),
+    "half squared": ("half_squared", REAL, lambda f: 0.5 * ((f - REAL) ** 2).sum()),
     "indices": (nn.CrossEntropyLoss(), SIX, cross_entropy(SIX)),
     "smoothed indices": (
         nn.CrossEntropyLoss(label_smoothing=0.3, reduction="sum"),
@@ -130,8 +129,7 @@ def test_cross_entropy_of_large_outputs_stays_finite():
 def test_custom_loss(workspace, monkeypatch):
     monkeypatch.setattr("pyphenom.curvature._torch_native._WORKSPACE", workspace)
     model, X = seeded(lambda: dense_net(nn.GELU()), 6, 5)
-    mine = Cubic()
-    products = native_products(model, LossSpec("custom", linearize=mine.linearize, hessian=mine.hessian), X)
+    products = native_products(model, as_loss(lambda f, y: cubic(f), "sum"), X, SIX)
     compare(products, dense(model, cubic, X))
     products.refresh()
     compare(products, dense(model, cubic, X))
@@ -179,7 +177,7 @@ def test_bias_gradients_accumulate_in_float64():
     y[0] = -(2.0**25)
     with torch.no_grad():
         model[0].bias.zero_()
-    gradient = native_products(model, LossSpec("half_squared", y.numpy()), X).gradient()
+    gradient = native_products(model, "half_squared", X, y).gradient()
     assert gradient[1] == np.float32(2.0**25 + n - 1)
 
 

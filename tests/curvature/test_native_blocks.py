@@ -9,10 +9,10 @@ from curvature import (
     EXACT,
     PRODUCTS,
     SIX,
-    Cubic,
     close,
     compare,
     cross_entropy,
+    cubic,
     dense,
     dense_net,
     directions,
@@ -21,7 +21,7 @@ from curvature import (
 )
 from torch import nn
 
-from pyphenom.curvature._loss_spec import LossSpec
+from pyphenom.curvature._torch_loss import as_loss
 from pyphenom.curvature._torch_native import native_products
 
 
@@ -131,28 +131,28 @@ def test_compression_changes_no_product(flattened):
 
     model, X = seeded(build, 6, *((2, 9) if flattened else (18,)))
     products = native_products(model, nn.CrossEntropyLoss(), X, SIX)
-    assert products.compressible
-    assert products.rank == 6
-    assert products.compressed_size == products.size - 4 * 12
+    assert products.input_rank == 6
+    reduced = products.row_space()
+    assert reduced.size == products.size - 4 * 12
     V = directions(products)
-    small = products.compress(V)
-    assert small.shape == (DIRECTIONS, products.compressed_size)
-    close(products.compress(products.expand(small)), small)  # an isometry
-    close(products.expand(products.gradient(compressed=True)[None])[0], products.gradient())
+    small = products.restrict(V)
+    assert small.shape == (DIRECTIONS, reduced.size)
+    close(products.restrict(products.lift(small)), small)  # an isometry
+    close(products.lift(reduced.gradient()[None])[0], products.gradient())
     for name in ("hessian", "ggn"):
-        close(products.expand(getattr(products, name)(small, compressed=True)), getattr(products, name)(V))
-    close(products.jacobian(small, compressed=True), products.jacobian(V))
+        close(products.lift(getattr(reduced, name)(small)), getattr(products, name)(V))
+    close(reduced.jacobian(small), products.jacobian(V))
     U = products.jacobian(V)
-    close(products.expand(products.jacobian_transpose(U, compressed=True)), products.jacobian_transpose(U))
+    close(products.lift(reduced.jacobian_transpose(U)), products.jacobian_transpose(U))
 
 
 def test_compression_with_repeated_samples_and_a_custom_loss():
     model, X = seeded(lambda: nn.Sequential(nn.Linear(18, 4), nn.Tanh(), nn.Linear(4, 3)), 6, 18)
     X[3] = X[1]
-    mine = Cubic()
-    products = native_products(model, LossSpec("custom", linearize=mine.linearize, hessian=mine.hessian), X)
-    V = directions(products)
-    close(products.expand(products.hessian(products.compress(V), compressed=True)), products.hessian(V))
+    products = native_products(model, as_loss(lambda f, y: cubic(f), "sum"), X, SIX)
+    V, reduced = directions(products), products.row_space()
+    close(products.lift(reduced.hessian(products.restrict(V))), products.hessian(V))
+    close(products.lift(reduced.ggn(products.restrict(V))), products.ggn(V))
 
 
 def test_where_there_is_nothing_to_compress():
@@ -165,7 +165,14 @@ def test_where_there_is_nothing_to_compress():
         native_products(square, nn.CrossEntropyLoss(), Z, SIX),
         native_products(frozen, nn.CrossEntropyLoss(), X, SIX),
     ):
-        assert not products.compressible
-        assert products.compressed_size == products.size
+        assert products.input_rank is None
         with pytest.raises(ValueError, match="not compressed"):
-            products.compress(directions(products))
+            products.row_space()
+
+
+def test_compression_where_it_costs_more_than_it_saves_is_asked_for():
+    y = torch.arange(36) % 3
+    for samples, inputs, hidden in ((6, 11, 4), (36, 100, 4)):  # little is left out; a long QR for short products
+        model, X = seeded(lambda d=inputs, h=hidden: nn.Sequential(nn.Linear(d, h), nn.Linear(h, 3)), samples, inputs)
+        assert native_products(model, nn.CrossEntropyLoss(), X, y[:samples]).input_rank is None
+        assert native_products(model, nn.CrossEntropyLoss(), X, y[:samples], compress=True).input_rank == samples

@@ -39,6 +39,7 @@ CASES = {
     ),
     "pixels": (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), IMAGES, IMAGE_LABELS),
     "binary": (nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss(), F, BINARY),
+    "binary_cross_entropy": ("binary_cross_entropy", nn.BCEWithLogitsLoss(), F, BINARY),
     "binary sum": (nn.BCEWithLogitsLoss(reduction="sum"), nn.BCEWithLogitsLoss(reduction="sum"), F, BINARY),
     "positive weight": (nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0)),) * 2 + (F, BINARY),
     "class weight": (nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 3.0]).double(), reduction="sum"),) * 2 + (F, LABELS),
@@ -127,6 +128,7 @@ def test_a_sum_is_asked_for_by_argument():
     [
         ("mse", None, ValueError, "`loss` is 'mse'; expected one of 'mean_squared'"),
         (3, None, TypeError, "`loss` is a int"),
+        (nn.BCEWithLogitsLoss, None, TypeError, r"`loss` is the class .* Pass BCEWithLogitsLoss\(\)"),
         (nn.MSELoss(reduction="none"), None, ValueError, "`loss` has reduction='none'"),
         (nn.MSELoss(), "sum", ValueError, "`reduction` is 'sum' and `loss` has 'mean'"),
         ("mean_squared", "median", ValueError, "`reduction` is 'median'"),

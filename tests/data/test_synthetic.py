@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyphenom.data import gaussian, gaussian_mixture, sphere
+from pyphenom.data import gaussian, gaussian_clusters, gaussian_mixture, sphere
 
 
 def test_points_lie_on_the_sphere():
@@ -122,3 +122,35 @@ def test_bad_arguments_of_gaussian_points_are_named(draw, arguments, message):
 def test_a_seed_is_no_generator(draw, rng):
     with pytest.raises(TypeError, match=r"`rng` is .*expected a numpy.random.Generator.*default_rng"):
         draw(rng)
+
+
+@pytest.mark.parametrize(("norm", "common"), [(1.0, 2.0), (2.5, 0.0), (0.0, 0.0)])
+def test_centres_of_clusters_have_the_given_products(norm, common):
+    products = []
+    for seed in range(200):
+        X, cluster = gaussian_clusters(20, 3, 8, np.random.default_rng(seed), norm, common, noise=1.5)
+        assert X.shape == (60, 8)
+        centres = np.stack([X[cluster == k].mean(axis=0) for k in range(3)])
+        products.append(centres @ centres.T - np.eye(3) * 1.5**2 / 20)  # the noise of a centre is also in its square
+    # Standard errors are below 0.07: six of them.
+    np.testing.assert_allclose(np.mean(products, axis=0), norm**2 * np.eye(3) + common**2, atol=0.42)
+
+
+def test_clusters_take_turns_and_their_noise_has_its_norm():
+    X, cluster = gaussian_clusters(4000, 2, 5, np.random.default_rng(0), 0.0, 0.0, 1.5)
+    assert cluster.tolist() == [0, 1] * 4000
+    # |x|^2 has mean 2.25 and a variance of 2 2.25^2 / 5: the mean of 8000 a standard error of 0.016; six of them.
+    assert abs((X**2).sum(axis=1).mean() - 2.25) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"clusters": 5, "d": 5}, "`d` is 5 with 5 clusters; expected at least 6"),
+        ({"n": 0}, "`n`"),
+        ({"noise": -1.0}, "`noise`"),
+    ],
+)
+def test_clusters_that_cannot_be_drawn(given, match):
+    with pytest.raises(ValueError, match=match):
+        gaussian_clusters(**({"n": 3, "clusters": 2, "d": 4, "rng": np.random.default_rng(0)} | given))

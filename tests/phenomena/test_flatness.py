@@ -3,12 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch.autograd.functional import hessian
-from torch.func import functional_call
-from torch.nn.functional import cross_entropy
 
-from pyphenom import networks
 from pyphenom.phenomena import flatness as phenomenon
 from pyphenom.phenomena.flatness import (
     ARMS,
@@ -64,38 +59,6 @@ def test_one_replicate_lies_near_its_theory_and_the_samplers_differ(arm):
     assert abs(np.log(values(rows, "variance")[0] / other[0])) > 0.6
 
 
-def test_batches_of_an_epoch_hold_every_sample_once_and_others_do_not():
-    rng = np.random.default_rng(0)
-    epoch, drawn = (phenomenon._order(flag, 3, 60, 10, rng) for flag in (True, False))
-    assert epoch.shape == drawn.shape == (3, 6, 10)
-    assert (np.sort(epoch.reshape(3, 60)) == np.arange(60)).all()
-    assert not np.array_equal(epoch[0], epoch[1])
-    assert (np.sort(drawn.reshape(3, 60)) != np.arange(60)).any(axis=1).all()
-
-
-def test_spectrum_and_gradients_are_those_of_autograd():
-    model = networks.mlp((5, 4, phenomenon.CLASSES), "tanh", seed=1, dtype=torch.float64)
-    stream = torch.Generator().manual_seed(0)
-    X = torch.randn(12, 5, generator=stream, dtype=torch.float64)
-    y = torch.randint(0, phenomenon.CLASSES, (12,), generator=stream)
-    names = {name: value.detach() for name, value in model.named_parameters()}
-    flat = torch.cat([value.flatten() for value in names.values()])
-
-    def loss(theta):
-        parts = torch.split(theta, [value.numel() for value in names.values()])
-        given = {name: part.view_as(names[name]) for name, part in zip(names, parts, strict=True)}
-        return cross_entropy(functional_call(model, given, (X,)), y)
-
-    eigenvalues, vectors, gradients = phenomenon._spectrum(model, X, y)
-    dense = hessian(loss, flat).numpy()
-    np.testing.assert_allclose(vectors * eigenvalues @ vectors.T, dense, atol=1e-12)
-    for k in range(12):
-        model.zero_grad()
-        cross_entropy(model(X[k : k + 1]), y[k : k + 1]).backward()
-        single = torch.cat([value.grad.flatten() for value in model.parameters()]).numpy()
-        np.testing.assert_allclose(gradients[k], single, atol=1e-12)
-
-
 def test_rescaled_layers_keep_the_function_and_change_the_plain_sharpness(short):
     rows = measured(RESCALED)
     for quantity in ("output_change", "relative_change", "formula_misfit"):
@@ -132,19 +95,10 @@ def test_every_point_that_has_a_theory_is_predicted(short):
     assert 0.85 < slopes[EPOCHS] < 1.0
 
 
-def test_share_of_the_batch_curvature_is_half_the_step_times_the_trace():
-    # With replacement sum(curvature V) = step C/c (sum of curvatures) / 2B at small steps.
-    curvatures, c = np.array([0.01, 0.02, 0.03]), 0.4
-    variance = phenomenon._formula(False, curvatures, c * curvatures, 8, 64)
-    share = phenomenon._share(curvatures, c * curvatures, variance)
-    assert share == pytest.approx(phenomenon.ETA * curvatures.sum() / 16, rel=0.01)
-
-
 def test_growth_is_the_exponent_in_the_batch_size():
-    rows = pd.DataFrame({"batch_size": BATCHES, "quantity": "sharpness", "value": 3.0 * np.array(BATCHES) ** 0.7})
-    rows = rows.assign(arm=FIXED_RATE, replicate=0)
-    assert phenomenon._growth(FIXED_RATE)(rows).item() == pytest.approx(0.7)
-    assert phenomenon._rank(rows) == [1.0]
+    table = pd.DataFrame([3.0 * np.array(BATCHES) ** 0.7], columns=BATCHES)
+    assert phenomenon._growth(table).item() == pytest.approx(0.7)
+    assert phenomenon._rank(table) == [1.0]
 
 
 @pytest.mark.parametrize(

@@ -106,18 +106,6 @@ def cubic(f):
     return ((f**4).sum(1) + (f[:, 0] * f[:, 1]) ** 2).sum()
 
 
-class Cubic:
-    """A loss that couples the outputs of a sample, by torch."""
-
-    def linearize(self, outputs):
-        self.f = torch.from_numpy(outputs)
-        return float(cubic(self.f)), torch.func.grad(cubic)(self.f).numpy()
-
-    def hessian(self, U):
-        _, pull = torch.func.vjp(torch.func.grad(cubic), self.f)
-        return np.stack([pull(torch.from_numpy(u))[0].numpy() for u in U])
-
-
 CONVOLUTIONAL = {
     "plain": (lambda: [nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(60, 2)], (2, 7, 6)),
     "strided": (

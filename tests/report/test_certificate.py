@@ -5,7 +5,7 @@ import pytest
 
 from pyphenom.bounds import Certificate, HeldOut, Loss, MonteCarlo, Posterior, Provenance, Rows, Union
 from pyphenom.bounds import test_set as binomial_bound
-from pyphenom.bounds.certificate import budget
+from pyphenom.bounds.accounting import budget
 from pyphenom.report import draw_certificate, save_figure
 
 

@@ -121,3 +121,11 @@ def test_a_multiple_of_the_identity_is_aligned_with_everything_alike():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_share_of_the_batch_curvature_is_half_the_step_times_the_trace():
+    # With replacement sum(curvature V) = step C/c (sum of curvatures) / 2B at small steps.
+    curvatures, c = np.array([0.01, 0.02, 0.03]), 0.4
+    variance = sgd_noise.iid_variance(curvatures, c * curvatures, 0.1, 8)
+    share = sgd_noise.batch_curvature_share(curvatures, c * curvatures, variance)
+    assert share == pytest.approx(0.1 * curvatures.sum() / 16, rel=0.01)

@@ -1,0 +1,447 @@
+"""Randomisation tests: networks fit labels and pixels that mean nothing, and generalise where there is something to.
+
+The same network and the same steps of SGD bring the training error to zero on true labels, on labels drawn at random,
+on pixels shuffled by one permutation or by another one in each image, and on Gaussian noise (Zhang et al. 2017). So
+nothing that is the same in all of these explains why the test error is small in one of them.
+
+Some of it is known beforehand. Labels drawn uniformly from K classes leave 1 - 1/K of test labels wrong. A fully
+connected network does not know where a pixel is: with its first weights permuted as the pixels are, every step of
+training is the same. A linear model with r independent inputs fits r/n of the variance of random labels, no more. And
+the time to fit follows from the kernel of a wide network, from how the labels lie to its eigenvectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pyphenom import data, networks
+from pyphenom.networks import Recipe
+from pyphenom.studies import (
+    Cell,
+    Claim,
+    Curve,
+    Equal,
+    Equivalent,
+    Figure,
+    Greater,
+    Guard,
+    Identity,
+    Relation,
+    Select,
+    Streams,
+    Study,
+)
+from pyphenom.studies.study import Preset
+
+Array: TypeAlias = NDArray[np.float64]
+
+TRUE, RANDOM, SHUFFLED = "true labels", "random labels", "shuffled pixels"
+PIXELS, NOISE = "random pixels", "Gaussian inputs"
+DIGITS = (TRUE, RANDOM, SHUFFLED, PIXELS, NOISE)
+RATES = "labels redrawn at a rate"
+SIGNALS, CONVOLUTION = "MNIST-1D, fully connected", "MNIST-1D, convolutions"
+WIDE, PERMUTED, LINEAR = "1024 units, squared loss", "first weights permuted", "linear model"
+ARMS = (*DIGITS, RATES, SIGNALS, CONVOLUTION, WIDE, PERMUTED, LINEAR)
+REPLICATES = {
+    "smoke": dict.fromkeys(ARMS, 1) | {PERMUTED: 2},
+    "quick": dict.fromkeys(ARMS, 10) | {CONVOLUTION: 6, SIGNALS: 6, PERMUTED: 3},
+    "full": dict.fromkeys(ARMS, 40),
+}
+
+CLASSES = 10
+N, WIDTH = 500, 256
+REDRAWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+RECIPE = Recipe(steps=700, learning_rate=0.1, batch_size=50, schedule="linear")
+TIMES = tuple(sorted({round(step) for step in np.geomspace(8, RECIPE.steps, 32)}))
+TEST_DRAWS = 16  # of labels for the test set, averaged
+
+TEST_SIGNALS, CHANNELS = 2000, 32
+SIGNAL_RECIPE = Recipe(steps=1300, learning_rate=0.05, batch_size=50, schedule="linear")
+
+WIDE_N, WIDE_WIDTH, WIDE_STEPS = 200, 1024, 400
+RESIDUAL = 0.3  # of the first squared residual is left at the time that counts
+LABEL_DRAWS = 16  # of random labels for the linear model
+
+
+# ---- cells and measurement ---------------------------------------------------------------------------------------
+
+
+def cells(preset: Preset) -> list[Cell]:
+    """Every arm once a replicate; networks with labels of their own are trained in one stack."""
+    return [Cell(arm, {}, k) for arm, count in REPLICATES[preset].items() for k in range(count)]
+
+
+def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
+    """Train the networks of one arm, or solve for the linear model."""
+    if cell.arm in DIGITS:
+        return _condition(cell.arm, streams)
+    if cell.arm in (SIGNALS, CONVOLUTION):
+        return _signals(cell.arm == CONVOLUTION, streams)
+    return {RATES: _rates, WIDE: _wide, PERMUTED: _permuted, LINEAR: _linear}[cell.arm](streams)
+
+
+def _images(arm: str, n: int, streams: Streams) -> tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]:
+    """Return n training and all other digits, with the pixels of an arm; labels are the true ones."""
+    images = data.digits()
+    images = images[streams.rng("data").permutation(len(images))]
+    pixels = images.pixels
+    if arm in (SHUFFLED, PIXELS):
+        pixels, _ = data.shuffle_pixels(pixels, streams.rng("pixels"), per_image=arm == PIXELS)
+    elif arm == NOISE:
+        pixels = data.gaussian_pixels(pixels, streams.rng("pixels"))
+    pixels = (pixels - pixels[:n].mean(axis=0)) / pixels[:n].std()
+    return pixels[:n], images.labels[:n], pixels[n:], images.labels[n:]
+
+
+def _redrawn(labels: NDArray[np.int64], rate: float, streams: Streams) -> NDArray[np.int64]:
+    return data.corrupt_labels(labels, rate, CLASSES, streams.rng("label noise"))[0]
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(values))
+
+
+def _network(inputs: int, streams: Streams, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    return networks.mlp((inputs, WIDTH, CLASSES), seed=streams.seed("init"), dtype=dtype)
+
+
+def _trained(models: Sequence[nn.Module], X: Array, labels: Any, X_test: Array, y_test: Any, recipe: Recipe,
+             at: Sequence[int], streams: Streams) -> dict[str, Array]:  # fmt: skip
+    """Train networks with labels of their own; return what was read (times, networks), and the first time of fit."""
+    inputs, targets = _tensor(X).float(), _tensor(labels)
+    probes = [networks.classification("train", inputs, targets),
+              networks.classification("test", _tensor(X_test).float(), _tensor(y_test))]  # fmt: skip
+    history = networks.train(models, inputs, targets, recipe, streams.seed("order"), probes=probes, at=at)
+    read = history.values  # noqa: PD011
+    fitted = read["train_error"] == 0.0
+    first = np.where(fitted.any(axis=0), np.array(at)[fitted.argmax(axis=0)], np.inf)
+    return read | {"fit": np.log(first)}
+
+
+def _condition(arm: str, streams: Streams) -> pd.DataFrame:
+    X, y, X_test, y_test = _images(arm, N, streams)
+    labels = _redrawn(y, float(arm == RANDOM), streams)
+    model = _network(X.shape[1], streams)
+    read = _trained([model], X, labels[None], X_test, y_test, RECIPE, TIMES, streams)
+    course = [pd.DataFrame({"step": TIMES, "quantity": f"{name} course", "value": read[name][:, 0]})
+              for name in ("train_loss", "test_error")]  # fmt: skip
+    fresh = streams.rng("test label noise").integers(CLASSES, size=len(y_test))
+    numbers = {name: read[name][-1, 0] for name in ("train_error", "test_error")}
+    numbers |= {"fit": read["fit"][0], "fresh_errors": np.sum(_classes(model, X_test) != fresh), "tests": len(fresh)}
+    return pd.concat([*course, _numbers(numbers)])
+
+
+def _classes(model: nn.Module, inputs: Array) -> NDArray[np.int64]:
+    with torch.no_grad():
+        return cast("NDArray[np.int64]", model(_tensor(inputs).float()).argmax(1).numpy())
+
+
+def _rates(streams: Streams) -> pd.DataFrame:
+    X, y, X_test, y_test = _images(TRUE, N, streams)
+    labels = np.stack([_redrawn(y, rate, streams) for rate in REDRAWN])
+    models = [_network(X.shape[1], streams) for _ in REDRAWN]
+    read = _trained(models, X, labels, X_test, y_test, RECIPE, TIMES, streams)
+    draws = streams.rng("test label noise").spawn(TEST_DRAWS)
+    noisy = [
+        np.mean([predicted != data.corrupt_labels(y_test, rate, CLASSES, draw)[0] for draw in draws])
+        for rate, predicted in zip(REDRAWN, [_classes(model, X_test) for model in models], strict=True)
+    ]
+    train, test = read["train_error"][-1], read["test_error"][-1]
+    p = np.array(REDRAWN)
+    columns = {
+        "train_error": train,
+        "test_error": test,
+        "gap": test - train,
+        "fit": read["fit"],
+        "noisy_excess": np.array(noisy) - ((1 - p) * test + p * (1 - 1 / CLASSES)),
+        "changed": (labels != y).mean(axis=1),
+    }
+    return pd.concat([pd.DataFrame({"rate": REDRAWN, "quantity": k, "value": v}) for k, v in columns.items()])
+
+
+def _convolutions(inputs: int, seed: int) -> nn.Module:
+    """Return the convolutional network of the authors of MNIST-1D."""
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, inputs))]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        for before, size in ((1, 5), (CHANNELS, 3), (CHANNELS, 3)):
+            layers += [nn.Conv1d(before, CHANNELS, size, stride=2, padding=1), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Flatten(1), nn.Linear(5 * CHANNELS, CLASSES))
+
+
+def _signals(convolve: bool, streams: Streams) -> pd.DataFrame:
+    """Learn MNIST-1D: its labels, random ones, and its labels with shuffled positions."""
+    signals = data.mnist1d()
+    signals = signals[streams.rng("data").permutation(len(signals))]
+    train, test = signals[:N], signals[-TEST_SIGNALS:]
+    X, X_test = data.standardise(train.pixels, test.pixels)
+    order = streams.rng("pixels").permutation(X.shape[1])
+    tables, unmoved = [], np.arange(X.shape[1])
+    for condition, rate, places in ((TRUE, 0.0, unmoved), (RANDOM, 1.0, unmoved), (SHUFFLED, 0.0, order)):
+        model = _convolutions(X.shape[1], streams.seed("init")) if convolve else _network(X.shape[1], streams)
+        labels = _redrawn(train.labels, rate, streams)[None]
+        read = _trained([model], X[:, places], labels, X_test[:, places], test.labels, SIGNAL_RECIPE,
+                        (SIGNAL_RECIPE.steps,), streams)  # fmt: skip
+        numbers = {name: read[name][-1, 0] for name in ("train_error", "test_error")}
+        tables.append(_numbers(numbers).assign(condition=condition))
+    return pd.concat(tables)
+
+
+def _wide(streams: Streams) -> pd.DataFrame:
+    """Descend on the squared loss of a wide network, and ask its kernel how long that takes."""
+    X, y, _, _ = _images(TRUE, WIDE_N, streams)
+    labels = (y, _redrawn(y, 1.0, streams))
+    targets = np.stack([np.eye(CLASSES)[each] - 1 / CLASSES for each in labels])
+    models = [networks.mlp((X.shape[1], WIDE_WIDTH, CLASSES), seed=streams.seed("init")) for _ in labels]
+    kernel, first = _kernel(models[0], X)
+    values, vectors = np.linalg.eigh(kernel)
+    rate = WIDE_N / (2.0 * values[-1])
+    recipe = Recipe(WIDE_STEPS, rate, loss="squared", momentum=0.0)
+    probe = networks.regression("train", inputs := _tensor(X).float(), outputs := _tensor(targets).float())
+    steps = np.arange(WIDE_STEPS + 1)
+    history = networks.train(models, inputs, outputs, recipe, probes=[probe], at=steps.tolist())
+    power = np.stack([((vectors.T @ (first - Y)) ** 2).sum(axis=1) for Y in targets])
+    factors = (1.0 - 2.0 * rate / WIDE_N * values) ** (2 * steps[:, None])
+    losses = {"residual": history.values["train_loss"], "kernel": factors @ power.T}  # noqa: PD011
+    shown = np.unique(np.geomspace(1, WIDE_STEPS, 30).round().astype(int))
+    tables = [
+        pd.DataFrame({"step": shown, "quantity": f"{name}, {label}", "value": course[shown] / course[0]})
+        for name, loss in losses.items()
+        for label, course in zip((TRUE, RANDOM), loss.T, strict=True)
+    ]
+    slower, expected = (np.subtract(*np.log([_reached(loss[:, 1]), _reached(loss[:, 0])])) for loss in losses.values())
+    numbers = {"slow_down": slower, "off_kernel": slower - expected, "reached": np.isfinite(slower)}
+    return pd.concat([*tables, _numbers(numbers)])
+
+
+def _kernel(model: nn.Sequential, X: Array) -> tuple[Array, Array]:
+    """Return the tangent kernel of a network with one hidden layer, its mean over the outputs, and the outputs."""
+    W, b, V, c = (value.detach().double().numpy() for value in model.parameters())
+    before = X @ W.T + b
+    hidden, active = np.maximum(before, 0.0), (before > 0.0).astype(np.float64)
+    inner = (active * (V**2).mean(axis=0)) @ active.T * (X @ X.T + 1.0)
+    return hidden @ hidden.T + 1.0 + inner, hidden @ V.T + c
+
+
+def _reached(loss: Array) -> float:
+    """Return the step at which RESIDUAL is left, between two steps by the logarithm; infinite if not there."""
+    below = np.flatnonzero(loss <= RESIDUAL * loss[0])
+    if not below.size:
+        return np.inf
+    high, low = np.log(loss[below[0] - 1 : below[0] + 1] / loss[0])
+    return float(below[0] - (np.log(RESIDUAL) - low) / (high - low))
+
+
+def _permuted(streams: Streams) -> pd.DataFrame:
+    """Train in float64 on images, and on shuffled images with and without the first weights permuted."""
+    X, y, X_test, _ = _images(TRUE, N, streams)
+    order = streams.rng("pixels").permutation(X.shape[1])
+    plain, moved, unmoved = (_network(X.shape[1], streams, torch.float64) for _ in range(3))
+    with torch.no_grad():
+        first = cast("nn.Linear", moved[0]).weight
+        first.copy_(first[:, torch.from_numpy(order)].clone())
+    images = _tensor(np.concatenate([X, X[:, order]]))
+    subsets = [np.arange(N), np.arange(N, 2 * N), np.arange(N, 2 * N)]
+    recipe = Recipe(RECIPE.steps // 4, RECIPE.learning_rate, RECIPE.batch_size)
+    networks.train([plain, moved, unmoved], images, _tensor(np.tile(y, 2)), recipe, streams.seed("order"),
+                   subsets=subsets)  # fmt: skip
+    with torch.no_grad():
+        expected = plain(_tensor(X_test))
+        off = [float((net(_tensor(X_test[:, order])) - expected).abs().max()) for net in (moved, unmoved)]
+    return _numbers({"moved": off[0], "unmoved": off[1]})
+
+
+def _linear(streams: Streams) -> pd.DataFrame:
+    """Fit random labels by least squares: what is left, over what theory leaves."""
+    X, _, _, _ = _images(TRUE, N, streams)
+    A = np.column_stack([X, np.ones(N)])
+    basis = np.linalg.svd(A, full_matrices=False)[0][:, : (rank := np.linalg.matrix_rank(A))]
+    left, wrong = [], []
+    for draw in streams.rng("label noise").spawn(LABEL_DRAWS):
+        labels = draw.integers(CLASSES, size=N)
+        Y = np.eye(CLASSES)[labels] - 1 / CLASSES
+        fitted = basis @ (basis.T @ Y)
+        left.append(((Y - fitted) ** 2).sum() / (Y**2).sum())
+        wrong.append(np.mean(fitted.argmax(axis=1) != labels))
+    return _numbers({"left": np.mean(left) - (1 - rank / N), "train_error": np.mean(wrong), "rank": rank})
+
+
+def _numbers(values: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
+
+
+# ---- predictions -------------------------------------------------------------------------------------------------
+
+
+def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
+    """Predict chance at the rate 1, and the residual that the kernel leaves."""
+    chance = 1 - 1 / CLASSES
+    rows = [pd.DataFrame({"arm": [RANDOM], "quantity": "test_error", "value": chance})]
+    rates = np.array(REDRAWN)
+    rows.append(pd.DataFrame({"arm": RATES, "quantity": "redrawn", "rate": rates, "value": chance * rates}))
+    for label in (TRUE, RANDOM):
+        kernel = measured[measured["quantity"] == f"kernel, {label}"]
+        means = kernel.groupby(["arm", "step"], as_index=False)["value"].mean()
+        rows.append(means.assign(quantity=f"residual, {label}"))
+    return pd.concat(rows, ignore_index=True)
+
+
+# ---- claims ------------------------------------------------------------------------------------------------------
+
+
+# fmt: off
+def _claim(id: str, arm: str, quantity: str, relation: Relation, statement: str, target: Any = 0.0,
+           over: str | tuple[str, ...] = (), also: tuple[str, ...] = (), **options: Any) -> Claim:
+    measured = Select(quantity, arm, over).measured
+    return Claim(id, statement, measured, relation, target, arms=(arm,), quantities=(quantity, *also), **options)
+
+
+def _against(arm: str, other: str, quantity: str) -> Any:
+    def statistic(rows: pd.DataFrame) -> Any:
+        return Select(quantity, arm).measured(rows) - Select(quantity, other).measured(rows)
+
+    return statistic
+
+
+def _shuffling(arm: str) -> Any:
+    def statistic(rows: pd.DataFrame) -> Any:
+        table = Select("test_error", arm, "condition").measured(rows)
+        return (table[SHUFFLED] - table[TRUE]).to_frame("difference")
+
+    return statistic
+
+
+def _rises(quantity: str) -> Any:
+    """Return what a quantity gains from each rate to the next."""
+    def statistic(rows: pd.DataFrame) -> Any:
+        return Select(quantity, RATES, "rate").measured(rows).diff(axis=1).iloc[:, 1:].set_axis(REDRAWN[1:], axis=1)
+
+    return statistic
+
+
+def _deviation(arm: str) -> Any:
+    """Return by how many binomial standard deviations the errors of all replicates together are off chance."""
+    def statistic(rows: pd.DataFrame) -> Any:
+        wrong, tests = (Select(name, arm).measured(rows).to_numpy().sum() for name in ("fresh_errors", "tests"))
+        return np.array([[(wrong - 0.9 * tests) / np.sqrt(0.09 * tests)]])
+
+    return statistic
+
+
+TRAINED = (*DIGITS, RATES, SIGNALS, CONVOLUTION)
+TWICE = Greater(float(np.log(2.0)))
+
+study = Study(
+    name="randomization",
+    title="Random labels, random pixels",
+    summary=(
+        "One network and one recipe fit true labels, random ones and noise without an error. Random labels leave "
+        "chance, partial corruption a gap that rises with the rate, and take longer by the factor that the kernel of a "
+        "wide network gives. A fully connected network does not see a permutation of pixels; a convolutional one does."
+    ),
+    references=(
+        "Zhang, Bengio, Hardt, Recht, Vinyals, Understanding deep learning requires rethinking generalization, ICLR "
+        "2017",
+        "Arora, Du, Hu, Li, Wang, Fine-grained analysis of optimization and generalization for overparameterized "
+        "two-layer neural networks, ICML 2019",
+        "Greydanus, Kobak, Scaling down deep learning with MNIST-1D, ICML 2024",
+    ),
+    version="1",
+    cell_version="1",
+    cells=cells,
+    measure=measure,
+    predict=predict,
+    guards=(
+        Guard("fitted", "networks make no error on their training set",
+              lambda rows: rows[(rows["quantity"] == "train_error") & ~(rows["value"] == 0.0)],
+              ("chance", "binomial", "gap-rises", "slower", "signals-shuffled", "convolution-shuffled"), TRAINED),
+        Guard("reached", f"the wide network gets to {RESIDUAL:g} of the residual on random labels",
+              lambda rows: rows[(rows["quantity"] == "reached") & ~(rows["value"] == 1.0)], ("kernel",), (WIDE,)),
+    ),
+    claims=(
+        *(_claim(f"memorizes-{name}", arm, "train_error", Identity(0.0), f"no training error is left: {arm}", over=over)
+          for name, arm, over in (("true", TRUE, ()), ("random", RANDOM, ()), ("shuffled", SHUFFLED, ()),
+                                  ("pixels", PIXELS, ()), ("noise", NOISE, ()), ("rates", RATES, "rate"),
+                                  ("signals", SIGNALS, "condition"), ("convolutions", CONVOLUTION, "condition"))),
+        _claim("chance", RANDOM, "test_error", Equal(0.05), "after random labels 1 - 1/K of clean test labels are "
+               "wrong", Select("test_error", RANDOM).predicted),
+        Claim("binomial", "and of test labels drawn at random as many as a binomial law allows, all replicates "
+              "together: 4 standard deviations, which chance exceeds once in 10^4", _deviation(RANDOM), Identity(4.0),
+              arms=(RANDOM,), quantities=("fresh_errors", "tests")),
+        Claim("gap-rises", "the gap between test and training error rises from each rate to the next, test labels "
+              "clean", _rises("gap"), Greater(), arms=(RATES,), quantities=("gap",)),
+        _claim("noisy-test", RATES, "noisy_excess", Curve(0.015, absolute=True), "test labels redrawn at the same rate "
+               "p turn a share e of errors into (1 - p) e + p (1 - 1/K)", over="rate"),
+        Claim("slower", "random labels take more than twice the steps", _against(RANDOM, TRUE, "fit"), TWICE,
+              arms=(RANDOM, TRUE), quantities=("fit",)),
+        _claim("kernel", WIDE, "off_kernel", Equivalent(float(np.log(1.1))), "for a wide network by the factor that "
+               "the eigenvalues of its kernel at the start give, to the tenth by which that may move",
+               kind="conditional"),
+        _claim("permuted", PERMUTED, "moved", Identity(1e-8), "with the first weights permuted as the pixels are, the "
+               "fully connected network ends the same, up to rounding"),
+        Claim("shuffled", "with weights as drawn it has the same test error on shuffled digits, to 2 %",
+              _against(SHUFFLED, TRUE, "test_error"), Equivalent(0.02), arms=(SHUFFLED, TRUE),
+              quantities=("test_error",)),
+        Claim("signals-shuffled", "and on shuffled signals, to 3 %", _shuffling(SIGNALS), Equivalent(0.03),
+              arms=(SIGNALS,), quantities=("test_error",)),
+        Claim("convolution-shuffled", "a convolutional network errs on 5 % more of the signals when their positions "
+              "are shuffled", _shuffling(CONVOLUTION), Greater(0.05), arms=(CONVOLUTION,), quantities=("test_error",)),
+        _claim("linear-residual", LINEAR, "left", Equal(0.005, absolute=True), "a linear model of rank r leaves 1 - "
+               "r/n of the variance of random labels"),
+    ),
+    controls=(
+        _claim("linear-memorizes", LINEAR, "train_error", Identity(0.0), "the linear model memorises random labels, "
+               "n > d", protects=("memorizes-true", "memorizes-random", "memorizes-rates", "linear-residual")),
+        Claim("true-binomial", "after true labels as many clean test labels are wrong as by chance",
+              Select("test_error", TRUE).measured, Equal(0.05), 1 - 1 / CLASSES, arms=(TRUE,),
+              quantities=("test_error",), protects=("chance", "binomial")),
+        _claim("clean-as-noisy", RATES, "test_error", Curve(0.05, absolute=True), "test labels left clean are missed "
+               "as often as those redrawn at the rate are by who knows the truth, p (1 - 1/K)",
+               Select("redrawn", RATES, "rate").predicted, over="rate", also=("redrawn",),
+               protects=("gap-rises", "noisy-test")),
+        Claim("shuffled-slower", "shuffled pixels take more than twice the steps", _against(SHUFFLED, TRUE, "fit"),
+              TWICE, arms=(SHUFFLED, TRUE), quantities=("fit",), protects=("slower",)),
+        _claim("flat-kernel", WIDE, "slow_down", Equivalent(float(np.log(1.1))), "a kernel with equal eigenvalues, "
+               "under which all labels take the same time", protects=("kernel",)),
+        _claim("unmoved", PERMUTED, "unmoved", Identity(1e-8), "without permuting the weights it ends the same too",
+               protects=("permuted",)),
+        Claim("convolution-blind", "the convolutional network has the same test error on shuffled signals, to 3 %",
+              _shuffling(CONVOLUTION), Equivalent(0.03), arms=(CONVOLUTION,), quantities=("test_error",),
+              protects=("shuffled", "signals-shuffled", "convolution-shuffled")),
+    ),
+    figures=(
+        Figure("curves", f"Digits, n = {N}: one recipe for all", "train_loss course", "step", "steps of SGD",
+               "training cross-entropy (nats)", DIGITS, "log", "log"),
+        Figure("test", f"Digits, n = {N}: what is learnt", "test_error course", "step", "steps of SGD",
+               "share of wrong test labels", DIGITS, "log"),
+        Figure("gap", f"Digits, n = {N}: corrupted labels", "gap", "rate", "share of training labels redrawn",
+               "test error less training error", (RATES,)),
+        Figure("fit", f"Digits, n = {N}: corrupted labels", "fit", "rate", "share of training labels redrawn",
+               "log of the steps to no training error", (RATES,)),
+        Figure("residual-true", "A wide network and its kernel: true labels", f"residual, {TRUE}", "step",
+               "steps of gradient descent", "squared residual", (WIDE,), "log", "log"),
+        Figure("residual-random", "A wide network and its kernel: random labels", f"residual, {RANDOM}", "step",
+               "steps of gradient descent", "squared residual", (WIDE,), "log", "log"),
+    ),
+    depends_on=("pyphenom.networks", "pyphenom.data"),
+    deviations=(
+        f"Zhang et al. train Inception, AlexNet and networks of 512 units on CIFAR-10 and ImageNet; here {WIDTH} units "
+        f"learn {N} digits of scikit-learn, and a convolutional network MNIST-1D, within a minute.",
+        "The rate of SGD falls linearly to zero, so that training ends without an error; theirs falls by 5 % an epoch.",
+        "A time to fit is read at steps a sixth apart at most.",
+        "That time follows from the kernel for the squared loss, steps on all samples and a network so wide that its "
+        "kernel hardly moves; the time to fit above is that of SGD on the cross-entropy.",
+        "The kernel is that of the network at the start, without the products of different outputs, whose mean is 0; "
+        "the mean over weights instead had left the claim open. With 512 units the kernel moved, and random labels "
+        "were fit in 9 % less time than it says.",
+        "The recipes and the margins of shuffled signals were chosen in a trial on one seed.",
+    ),
+)
+# fmt: on

@@ -1,0 +1,95 @@
+"""Gradient descent and its flow against plain loops and a closed form."""
+
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+
+from pyphenom.networks import Descent, Landscape, descend, runge_kutta
+
+
+def regression():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape)))
+    return model, torch.from_numpy(rng.standard_normal((10, 3))), torch.from_numpy(rng.standard_normal((10, 1)))
+
+
+def dense_sharpness(model, X, y):
+    """The largest eigenvalue of the Hessian of half the mean squared distance, by automatic differentiation."""
+    names = dict(model.named_parameters())
+
+    def loss(*parts):
+        outputs = torch.func.functional_call(model, dict(zip(names, parts, strict=True)), X)
+        return ((outputs - y) ** 2).sum() / (2 * len(X))
+
+    parts = tuple(value.detach() for value in names.values())
+    blocks = torch.autograd.functional.hessian(loss, parts)
+    rows = [
+        torch.cat([block.reshape(part.numel(), -1) for block in row], 1)
+        for part, row in zip(parts, blocks, strict=True)
+    ]
+    return np.linalg.eigvalsh(torch.cat(rows).numpy())[-1]
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.5, False), (0.5, True)])
+def test_a_run_is_that_of_torch(momentum, nesterov):
+    model, X, y = regression()
+    run = descend(model, X, y, 0.05, limit=0.0, steps=12, every=4, momentum=momentum, nesterov=nesterov)
+    model, X, y = regression()
+    optimiser = torch.optim.SGD(model.parameters(), 0.05, momentum, nesterov=nesterov)
+    losses, sharpness = [], []
+    for step in range(13):
+        loss = ((model(X) - y) ** 2).sum() / (2 * len(X))
+        losses.append(float(loss.detach()))
+        if step % 4 == 0:
+            sharpness.append(dense_sharpness(model, X, y))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    np.testing.assert_allclose(run.losses, losses, rtol=1e-12)
+    assert run.steps == [0, 4, 8, 12]
+    np.testing.assert_allclose(run.sharpness, sharpness, rtol=1e-6)
+    assert run.certain
+
+
+def test_runge_kutta_follows_the_flow():
+    """Linear regression, whose flow is an exponential; steps of 0.01 leave an error of fourth order."""
+    _, X, y = regression()
+    flat = torch.nn.Linear(3, 1, bias=False).double()
+    with torch.no_grad():
+        flat.weight.zero_()
+    point = Landscape(flat, "half_squared", X, y)
+    for _ in range(100):
+        runge_kutta(point, 0.01)
+    A, b = X.numpy().T @ X.numpy() / 10, (X.numpy().T @ y.numpy() / 10)[:, 0]
+    values, vectors = np.linalg.eigh(A)
+    exact = vectors @ (-np.expm1(-values) / values * (vectors.T @ b))
+    np.testing.assert_allclose(point.theta, exact, atol=1e-9)
+
+
+@pytest.mark.parametrize(("limit", "steps", "taken"), [(4.5, 2, 8), (4.5, 20, 20), (1e9, 2, 12), (-1.0, 5, 5)])
+def test_a_run_ends_some_time_after_its_crossing(monkeypatch, limit, steps, taken):
+    readings = count()  # a sharpness equal to the step: it passes 4.5 at step 5
+    monkeypatch.setattr(Landscape, "sharpness", lambda self: float(next(readings)))
+    run = descend(*regression(), 0.05, limit=limit, steps=steps, every=1, longer=1.7, at_most=6)
+    assert len(run.losses) - 1 == taken
+
+
+def test_a_descent_is_a_plain_record():
+    run = Descent([2.0, 1.0], [0], [3.0], True, 1)
+    assert run.to_dict() == {"losses": [2.0, 1.0], "steps": [0], "sharpness": [3.0], "certain": True, "least": 1}
+
+
+def test_frozen_parameters_stay():
+    model, X, y = regression()
+    model[2].bias.requires_grad_(False)
+    before = model[2].bias.clone()
+    point = Landscape(model, "half_squared", X, y)
+    assert point.theta.shape == (20,)
+    point.move(point.theta - point.gradient())
+    assert torch.equal(model[2].bias, before)
+    np.testing.assert_allclose(point.outputs(), model(X).detach().numpy(), rtol=1e-12)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from pyphenom.theory.class_spectrum import ClassLevels, class_levels
+
+
+def dense(C, beta, epsilon):
+    """The Hessian itself, from its definition, and the gradient."""
+    X = np.linalg.cholesky(np.full((C, C), beta) + (1.0 - beta) * np.eye(C))
+    H, gradient = np.zeros((C * C, C * C)), np.zeros(C * C)
+    for c in range(C):
+        p = np.full(C, epsilon / (C - 1))
+        p[c] = 1.0 - epsilon
+        H += np.kron(np.diag(p) - np.outer(p, p), np.outer(X[c], X[c])) / C
+        gradient += np.kron(p - np.eye(C)[c], X[c]) / C
+    return H, gradient
+
+
+def listed(levels, C):
+    """All eigenvalues, those of value 0 among them."""
+    values = np.repeat([levels.common, levels.gradient, levels.contrast, levels.rest], levels.multiplicities)
+    return np.concatenate([values, np.zeros(C * C - len(values))])
+
+
+@pytest.mark.parametrize("C", [2, 3, 4, 5, 10])
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("epsilon", [1e-4, 0.1, 0.5])
+def test_levels_are_those_of_the_dense_hessian(C, beta, epsilon):
+    H, gradient = dense(C, beta, epsilon)
+    values, vectors = (part[..., ::-1] for part in np.linalg.eigh(H))
+    levels = class_levels(C, beta, epsilon)
+    assert isinstance(levels, ClassLevels)
+    expected = listed(levels, C)
+    rounding = 1e-14 * expected[0] / epsilon  # of 1 - p
+    np.testing.assert_allclose(values, expected, atol=rounding)
+    assert np.all(np.diff(expected) <= rounding)  # in the order of their size
+    np.testing.assert_allclose(H @ gradient, levels.gradient * gradient, atol=rounding)
+    if beta > 0.0 and C > 2:
+        unit = gradient / np.linalg.norm(gradient)
+        assert abs(vectors[:, C - 1] @ unit) == pytest.approx(1.0, abs=1e-9)  # the C-th, and not among the C - 1
+
+
+def test_limits_of_the_docstring():
+    levels = class_levels(10, [0.0, 1.0 - 1e-6], 1e-6)
+    np.testing.assert_allclose(levels.common[0] / levels.contrast[0], 10.0, rtol=1e-5)
+    assert levels.common[0] == pytest.approx(levels.gradient[0])
+    np.testing.assert_allclose(levels.common[1] / levels.gradient[1] * 1e-6, 2.0, rtol=1e-4)
+    np.testing.assert_allclose(levels.gradient[1] / levels.contrast[1], 2.0, rtol=1e-4)
+    assert levels.surplus[0] < 0.0 < levels.surplus[1]
+
+
+def test_softmax_at_zero_has_one_curvature_for_all_contrasts():
+    levels = class_levels(5, 0.0, 0.8)
+    assert levels.common == pytest.approx(1 / 25)
+    assert levels.rest == pytest.approx(1 / 25)
+
+
+def test_parameters_broadcast_and_scalars_stay_floats():
+    grid = class_levels(3, np.array([[0.1], [0.5]]), [0.1, 0.2, 0.3])
+    assert grid.common.shape == grid.rest.shape == grid.surplus.shape == (2, 3)
+    one = class_levels(3, 0.5, 0.2)
+    assert one.to_dict()["common"] == grid.common[1, 1]
+    assert isinstance(one.surplus, float)
+    assert repr(one).startswith("ClassLevels(common=")
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ((1, 0.0, 0.1), "classes: got 1, expected an integer of at least 2"),
+        ((2.0, 0.0, 0.1), "classes: got 2.0"),
+        ((3, 1.0, 0.1), "cosine: got 1, expected less than 1"),
+        ((3, -0.1, 0.1), "cosine: got -0.1"),
+        ((3, 0.0, 0.0), "error: got 0"),
+        ((3, 0.0, 0.7), "error: got 0.7, expected at most 1 - 1/C = 0.66"),
+    ],
+)
+def test_parameters_out_of_range(given, match):
+    with pytest.raises(ValueError, match=match):
+        class_levels(*given)
