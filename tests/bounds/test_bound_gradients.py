@@ -111,7 +111,7 @@ def test_objectives_and_their_slopes(name, risk, kl):
 
 
 def test_objectives_equal_the_bounds_of_the_anchors():
-    """Columns B3, B5 and B1 of the anchors at delta = .05: (risk .02, KL 50, n 60000) and (.10, 8000, 60000)."""
+    """McAllester, quadratic and kl at delta = .05: (risk .02, KL 50, n 60000) and (.10, 8000, 60000)."""
     for risk, kl, expected in ((0.02, 50, (0.042209, 0.027345, 0.026862)), (0.1, 8000, (0.358347, 0.444475, 0.317548))):
         found = [slopes(name, risk, kl, 60000)[0] for name in ("classic", "quadratic", "kl")]
         np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -84,15 +84,15 @@ def test_e5_e6_e22_the_value_is_the_formula_in_forty_digits(found):
     ("change", "message"),
     [
         ({"value": 0.1}, "`value` is 0.1"),
-        ({"kl": 0.0}, "`kl` is 0"),  # E3: a stale KL
-        ({"risk_bound": 0.075}, "`risk_bound` is 0.075"),  # E6: the mean of the draws itself
-        ({"predictor": "the mean network"}, "the mean network"),  # E15
+        ({"kl": 0.0}, "`kl` is 0"),  # a stale KL
+        ({"risk_bound": 0.075}, "`risk_bound` is 0.075"),  # the mean of the draws itself
+        ({"predictor": "the mean network"}, "the mean network"),
         ({"predictor": "sampled"}, "the draws are 'independent'"),
         ({"predictor": "vote"}, "`value` is"),
         ({"held_out": ()}, "plain test bound"),
         ({"unions": (Union("scales", 9),)}, "its own account gives"),
         ({"delta": budget(0.01)}, "its own account gives"),
-        ({"loss": Loss("zero-one"), "monte_carlo": MonteCarlo("independent", (3.0,), 20, 1, 2, "")}, "n = 40"),  # E1
+        ({"loss": Loss("zero-one"), "monte_carlo": MonteCarlo("independent", (3.0,), 20, 1, 2, "")}, "n = 40"),
     ],
 )
 def test_no_entry_can_be_changed_alone(found, change, message):

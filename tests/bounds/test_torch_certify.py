@@ -112,7 +112,7 @@ def norm(track=True):
         (nn.Sequential(nn.Linear(4, 1)), {}, r"expected logits \(n, classes\)"),
         (nn.Linear(5, 3), {}, "fails on inputs of shape"),
         (nn.ReLU(), {}, "no parameters"),
-        # E17
+        # a convolution draws one kernel for all positions
         (convolutional(), {"inputs": IMAGES, "monte_carlo": "independent"}, "more than once for a point"),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_seed_gives_the_same_certificate_and_another_one_another():
     assert first == again
     assert first.rows != other.rows
     assert torch.equal(state, torch.random.get_rng_state())
-    # E23
+    # training noise and certificate have streams of their own
     assert first.monte_carlo.seed != first.monte_carlo.training_seed
 
 
