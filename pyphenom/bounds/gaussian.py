@@ -47,8 +47,7 @@ def gaussian_kl(mean: ArrayLike, scale: ArrayLike, prior_mean: ArrayLike, prior_
     m, m0 = _finite("mean", mean), _finite("prior_mean", prior_mean)
     s, s0 = _scale("scale", scale), _scale("prior_scale", prior_scale)
     shape = _checks.broadcast(mean=m, scale=s, prior_mean=m0, prior_scale=s0)
-    ratio = s / s0
-    terms = _square_less_log(ratio) + ((m - m0) / s0) ** 2
+    terms = _square_less_log((s - s0) / s0, s / s0) + ((m - m0) / s0) ** 2
     return 0.5 * float(np.sum(np.broadcast_to(terms, shape)))
 
 
@@ -136,9 +135,12 @@ def _scale(name: str, value: ArrayLike) -> Array:
     return _checks.positive(name, value, "a finite standard deviation > 0. Take sqrt of a variance, exp of a logarithm")
 
 
-def _square_less_log(ratio: Array) -> Any:
-    """Return x - ln(1 + x), x = ratio^2 - 1; by ln(1 + x) = 2 artanh(x / (2 + x)) where the difference would cancel."""
-    x = (ratio - 1) * (ratio + 1)
+def _square_less_log(excess: Array, ratio: Array) -> Any:
+    """Return x - ln(1 + x), x = ratio^2 - 1; by ln(1 + x) = 2 artanh(x / (2 + x)) where the difference would cancel.
+
+    `excess` is ratio - 1 as a difference of scales, which is exact for neighbours; the quotient has been rounded.
+    """
+    x = excess * (2 + excess)
     s = x / (2 + x)
     t = s * s
     series: Any = 1 / 19

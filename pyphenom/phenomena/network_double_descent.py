@@ -49,7 +49,7 @@ ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
 # A replicate of every arm takes a quarter of a minute; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys((FRESH, UP_TO, ALWAYS), 2) | dict.fromkeys(ARMS[:6], 1),
-    "quick": dict.fromkeys(ARMS, 8) | {NOISY: 12, WIDE: 16, CRITICAL: 16},
+    "quick": dict.fromkeys(ARMS, 8) | {NOISY: 12, WIDE: 24, CRITICAL: 16},
     "full": dict.fromkeys(ARMS, 40),
 }
 POOL, TEST_POINTS = 8000, 4000

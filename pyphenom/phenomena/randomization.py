@@ -51,7 +51,7 @@ WIDE, PERMUTED, LINEAR = "1024 units, squared loss", "first weights permuted", "
 ARMS = (*DIGITS, RATES, SIGNALS, CONVOLUTION, WIDE, PERMUTED, LINEAR)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {PERMUTED: 2},
-    "quick": dict.fromkeys(ARMS, 10) | {CONVOLUTION: 6, SIGNALS: 6, PERMUTED: 3},
+    "quick": dict.fromkeys(ARMS, 10) | {SIGNALS: 12, PERMUTED: 3},
     "full": dict.fromkeys(ARMS, 40),
 }
 
