@@ -63,7 +63,7 @@ PYPHENOM_CLONES void raise_to_sizes(const double* x, double* largest, Index n) {
 #pragma omp simd
     for (Index i = 0; i < n; ++i) {
         const double size = std::fabs(x[i]);
-        largest[i] = (size > largest[i]) | (size != size) ? size : largest[i];
+        largest[i] = ((size > largest[i]) | (size != size)) ? size : largest[i];
     }
 }
 
