@@ -35,8 +35,9 @@ class Branch:
     residual: Array
 
 
-def branch(link: Smooth, thresholds: Array, reach: float) -> Branch:
-    """Follow the maximum-likelihood estimate from no samples lost to the threshold, for m links at once."""
+def branch(link: Smooth, thresholds: Array, reach: float, beyond: Array | None = None) -> Branch:
+    """Follow the estimate from many samples per parameter up to the threshold, or past `beyond`, for m links at once."""
+    last = (1.0 - NEAREST) * thresholds if beyond is None else beyond
     mu = _population(link, thresholds.size, reach)
     log_alpha = np.log(0.02 * np.maximum(mu, 1.0))
     alpha = np.exp(log_alpha)
@@ -51,7 +52,7 @@ def branch(link: Smooth, thresholds: Array, reach: float) -> Branch:
             guess = x * [1.0 / FACTOR, 1.0] + [0.0, np.log(FACTOR)] if points else x
         x, psi, residual = _at_noise(guess, log_alpha, link, reach)
         points.append((x[:, 0], log_alpha, x[:, 1], psi, residual))
-        if (thresholds - psi <= NEAREST * thresholds).all() or len(points) > 150:
+        if ((psi >= last).all() and len(points) > 3) or len(points) > 150:
             break
         log_alpha = log_alpha + np.log(FACTOR)
     return Branch(*(np.stack(column) for column in zip(*points, strict=True)))
@@ -69,7 +70,7 @@ def on_branch(found: Branch, column: int, threshold: float, psi: Array) -> Array
     knots, at = coordinate(ratio[:stop]), coordinate(psi)
     inner = np.clip(at, knots[0], knots[-1])
     noise = CubicSpline(knots, found.noise[:stop, column])
-    alpha = noise(inner) + 0.5 * (np.maximum(at - knots[-1], 0.0) + np.minimum(at - knots[0], 0.0))
+    alpha = noise(inner) + np.maximum(at - knots[-1], 0.0) + 0.5 * np.minimum(at - knots[0], 0.0)
     signal = CubicSpline(knots, found.signal[:stop, column])(inner) * np.where(
         at < knots[0], np.exp(noise(inner) - alpha), 1.0
     )

@@ -23,9 +23,6 @@ __all__ = ["GaussianMixture", "Law", "Link", "Logistic", "Null", "Probit", "Sign
 
 REACH = 9.0
 """Gaussian integrals end here: what is left out is 1e-19."""
-STEP = 0.1
-"""Step of the trapezoidal rule after a substitution by sinh; its error is about exp(-pi^2 / (2 step)) = 4e-22."""
-
 Smoothed = tuple[Array, Array, Array]
 
 
@@ -95,9 +92,7 @@ class Logistic:
         """Return the law of V."""
         if np.isinf(self.strength):
             return Sign().law()
-        # The poles of the sigmoid lie at i pi / strength.
-        nodes, steps = _sinh_rule(min(1.5, np.pi / max(self.strength, 1.0)))
-        return _law(nodes, steps * logistic_normal(self.strength * nodes, np.asarray(self.hidden))[0])
+        return _law(logistic_normal(self.strength * NODES, np.asarray(self.hidden))[0])
 
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives."""
@@ -130,8 +125,7 @@ class Probit:
         """Return the law of V."""
         if np.isinf(self.strength):
             return Sign().law()
-        nodes, steps = _sinh_rule(min(1.5, 2.0 / max(self.strength, 1.0)))
-        return _law(nodes, steps * ndtr(self.strength * nodes))
+        return _law(ndtr(self.strength * NODES))
 
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives."""
@@ -165,14 +159,9 @@ class Sign:
 
     def law(self) -> Law:
         """Return the law of V."""
-        # A double exponential rule: the density jumps at 0, next to which sharp classifiers look.
-        x = np.arange(-3.7, 2.5, STEP / 2)
-        v = np.exp(x - np.exp(-x))
-        steps = STEP * v * (1.0 + np.exp(-x)) * _density(v)
-        if self.flip_rate == 0:
-            return _law(v, steps)
-        nodes = np.concatenate([-v, v])
-        return _law(nodes, np.concatenate([self.flip_rate * steps, (1.0 - self.flip_rate) * steps]))
+        law = _law(np.where(NODES > 0, 1.0 - self.flip_rate, self.flip_rate))
+        possible = law.weights > 0
+        return Law(law.nodes[possible], law.weights[possible])
 
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives."""
@@ -208,7 +197,8 @@ class GaussianMixture:
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives: f(t) = exp(m t - m^2/2) / 2 turns N(0, 1) into N(m, 1)."""
         m = self.mean_norm
-        value = 0.5 * np.exp(m * t - 0.5 * m**2 * (1.0 - s**2))
+        # Beyond the largest exponent the normal density is zero.
+        value = 0.5 * np.exp(np.minimum(m * t - 0.5 * m**2 * (1.0 - s**2), 600.0))
         return value, m * value, m**2 * value
 
 
@@ -267,16 +257,26 @@ def _density(v: Array) -> Array:
     return np.asarray(np.sqrt(2.0 / np.pi) * np.exp(-0.5 * v**2))
 
 
-def _sinh_rule(scale: float) -> tuple[Array, Array]:
-    """Return nodes as fine as `scale` at 0, and their steps times twice the normal density."""
-    x = np.arange(1, np.ceil(np.arcsinh(REACH / scale) / STEP) + 1) * STEP
-    x = np.concatenate([-x[::-1], [0.0], x])
-    nodes = scale * np.sinh(x)
-    return nodes, STEP * scale * np.cosh(x) * _density(nodes)
+def _rule() -> tuple[Array, Array]:
+    """Return nodes on both sides of 0, and the mass of twice the normal density at each.
+
+    The double exponential rule, v = exp(x - exp(-x)) and its mirror image, resolves every scale next to 0: there a link
+    may be sharp or jump, and there sharp classifiers look.
+    """
+    step = 0.04
+    x = np.arange(-3.7, 2.4, step)
+    v = np.exp(x - np.exp(-x))
+    mass = step * v * (1.0 + np.exp(-x)) * _density(v)
+    return np.concatenate([-v[::-1], v]), np.concatenate([mass[::-1], mass])
 
 
-def _law(nodes: Array, weights: Array) -> Law:
-    return Law(nodes, weights / weights.sum())
+NODES, MASS = _rule()
+
+
+def _law(link: Array) -> Law:
+    """Return the law of a link given at the nodes."""
+    weights = MASS * link
+    return Law(NODES, weights / weights.sum())
 
 
 def _probit(rate: Array, t: Array) -> Smoothed:
