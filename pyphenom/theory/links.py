@@ -264,7 +264,7 @@ def _rule() -> tuple[Array, Array]:
     may be sharp or jump, and there sharp classifiers look.
     """
     step = 0.04
-    x = np.arange(-3.7, 2.4, step)
+    x = np.arange(-3.45, 2.35, step)
     v = np.exp(x - np.exp(-x))
     mass = step * v * (1.0 + np.exp(-x)) * _density(v)
     return np.concatenate([-v[::-1], v]), np.concatenate([mass[::-1], mass])

@@ -306,9 +306,7 @@ def double_descent(aspect_ratio: ArrayLike, signal: float, decay: float = 1.0) -
     thresholds = limits[:, 0]
     below = np.flatnonzero(flat < thresholds)
     if below.size:
-        column = _Column(
-            np.array([[links[k].strength] for k in below]), np.array([[links[k].hidden] for k in below])
-        )
+        column = _Column(np.array([[links[k].strength] for k in below]), np.array([[links[k].hidden] for k in below]))
         branch = _logistic_paths.branch(column, thresholds[below], REACH, beyond=flat[below])
         for position, k in enumerate(below):
             x = _logistic_paths.on_branch(branch, position, thresholds[k], flat[[k]])
@@ -378,9 +376,7 @@ def _reach(link: Link) -> float:
 def _solution(x: Array, residual: Array, link: Link) -> Array:
     """Return the six fields of a `LogisticLimit`, shape (6, m)."""
     alpha, cosine = np.exp(x[:, 1]), x[:, 0] / np.hypot(1.0, x[:, 0])
-    return np.stack(
-        [x[:, 0] * alpha, alpha, np.exp(x[:, 2]) * alpha, cosine, link.law().error(cosine), residual]
-    )
+    return np.stack([x[:, 0] * alpha, alpha, np.exp(x[:, 2]) * alpha, cosine, link.law().error(cosine), residual])
 
 
 def _visible(psi: float, signal: float, decay: float) -> Logistic:

@@ -236,7 +236,9 @@ def limit_covariance(eigenvalues: ArrayLike, coefficients: ArrayLike, n: float, 
     if theta.shape != l.shape:
         raise ValueError(f"coefficients: got shape {theta.shape}, expected {l.shape}, one per eigenvalue")
     if not (theta.any() and np.isfinite(theta).all()):
-        raise ValueError("coefficients: got a vector of length 0 or inf, expected a direction; for no signal use Null()")
+        raise ValueError(
+            "coefficients: got a vector of length 0 or inf, expected a direction; for no signal use Null()"
+        )
     samples = _checks.positive("n", n)
     if samples.ndim:
         raise TypeError(f"n: got an array of shape {samples.shape}, expected one number; loop over the sample sizes")

@@ -68,7 +68,10 @@ def test_thresholds_in_closed_form():
         assert mm.separability_threshold(noiseless) == 0.0
     for m in (0.3, 2.0):  # the explicit form for a mixture
         best = minimize_scalar(
-            lambda c: half_square(-c * m, 1.0) / (1 - c * c), bounds=(0, 0.99), method="bounded", options={"xatol": 1e-10}
+            lambda c: half_square(-c * m, 1.0) / (1 - c * c),
+            bounds=(0, 0.99),
+            method="bounded",
+            options={"xatol": 1e-10},
         )
         assert mm.separability_threshold(GaussianMixture(m)) == pytest.approx(best.fun, rel=1e-10)
     assert 0 < mm.separability_threshold(Sign(1e-6)) < mm.separability_threshold(Sign(1e-3))
