@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import expit
 
 from ._checks import Array
-from .links import REACH, Smoothed
+from .links import Smoothed
 
 STEP = 0.14
 FINE = 1.6
