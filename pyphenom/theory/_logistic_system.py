@@ -21,25 +21,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
 from ._checks import Array
-from .links import Smoothed
+from .links import Link
 
 STEP = 0.14
 FINE = 1.6
 CHUNK = 32
 """Aspect ratios solved at once: temporary arrays stay near the cache, and each group stops when it has converged."""
-
-
-class Smooth(Protocol):
-    """What is needed of a link, or of a column of links."""
-
-    def smoothed(self, t: Array, s: Array) -> Smoothed:
-        """Return the smoothed link and its first two derivatives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +51,7 @@ class Moments:
     d_degrees: Array
 
 
-def moments(link: Smooth, mu: Array, alpha: Array, lam: Array, reach: float, step: float = STEP) -> Moments:
+def moments(link: Link, mu: Array, alpha: Array, lam: Array, reach: float, step: float = STEP) -> Moments:
     """Integrate over w; `reach` is the largest |w| that matters."""
     mu, alpha, lam = mu[:, None], alpha[:, None], lam[:, None]
     rho = np.hypot(mu, alpha)
@@ -108,7 +100,7 @@ def prox_of_zero(lam: Array) -> Array:
     return pi
 
 
-def equations(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def equations(x: Array, link: Link, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
     """Return the relative residuals (m, 3) at x = (mu/alpha, log alpha, log lam/alpha), and the Jacobian (m, 3, 3)."""
     t, alpha = x[:, 0], np.exp(x[:, 1])
     mu, lam = t * alpha, np.exp(x[:, 2]) * alpha
@@ -137,7 +129,7 @@ def equations(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) ->
     return value, jacobian
 
 
-def newton(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def newton(x: Array, link: Link, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
     """Polish x (m, 3); return it with the largest residual of each row."""
     parts = []
     for k in range(0, len(x), CHUNK):
