@@ -88,7 +88,7 @@ def ridge_path(link: Link, mean: float, psi: Array, ridge: Array, reach: float) 
         at = start * (ridge / start) ** (k / count)
         guess = x if k < 2 else 2.0 * x - last
         last = x
-        x, error = newton(guess, link, psi, at, reach)
+        x, error = newton(guess, link, psi, at, reach, tolerance=2e-15 if k == count else 1e-4)
     return x, error
 
 

@@ -129,18 +129,19 @@ def equations(x: Array, link: Link, psi: Array, ridge: Array, reach: float) -> t
     return value, jacobian
 
 
-def newton(x: Array, link: Link, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def newton(
+    x: Array, link: Link, psi: Array, ridge: Array, reach: float, tolerance: float = 2e-15
+) -> tuple[Array, Array]:
     """Polish x (m, 3); return it with the largest residual of each row."""
     parts = []
     for k in range(0, len(x), CHUNK):
         some = slice(k, k + CHUNK)
-        parts.append(
-            descend(functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach), x[some])
-        )
+        system = functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach)
+        parts.append(descend(system, x[some], tolerance))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def descend(system: Callable[[Array], tuple[Array, Array]], x: Array) -> tuple[Array, Array]:
+def descend(system: Callable[[Array], tuple[Array, Array]], x: Array, tolerance: float = 2e-15) -> tuple[Array, Array]:
     """Newton's method with halved steps for m small systems at once; return x and the largest residual of each."""
     best, error, damping = x, np.full(len(x), np.inf), np.ones(len(x))
     move = np.zeros_like(x)
@@ -155,7 +156,7 @@ def descend(system: Callable[[Array], tuple[Array, Array]], x: Array) -> tuple[A
             move[better] = np.clip(ahead, -bound, bound)
         best, error = np.where(better[:, None], x, best), np.where(better, size, error)
         damping = np.where(better, 1.0, damping / 4.0)
-        if ((error < 2e-15) | (damping < 0.01) | ((damping < 1.0) & (error < 1e-13))).all():
+        if ((error < tolerance) | (damping < 0.01) | ((damping < 1.0) & (error < 1e-13))).all():
             break
         x = best - damping[:, None] * move
     return best, error
