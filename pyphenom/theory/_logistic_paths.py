@@ -16,6 +16,7 @@ from scipy.optimize import brentq
 
 from ._checks import Array
 from ._logistic_system import descend, moments, newton
+from ._separability import threshold
 from .links import Link
 
 FACTOR = 1.3
@@ -36,11 +37,12 @@ class Branch:
     aspect_ratio: Array
 
 
-def branch(link: Link, threshold: float, reach: float, beyond: float | None = None) -> Branch:
+def branch(link: Link, reach: float, beyond: float | None = None) -> Branch:
     """Follow the estimate from many samples per parameter to the threshold, or past the aspect ratio `beyond`."""
-    last = (1.0 - NEAREST) * threshold if beyond is None else beyond
+    border, cotangent = threshold(link)
+    last = (1.0 - NEAREST) * border if beyond is None else beyond
     mu = _population(link, reach)
-    noise = np.log(0.02 * max(mu, 1.0))
+    noise = np.log(max(mu, 1.0) * min(0.02, 0.1 / max(cotangent, 1.0)))
     alpha = np.exp(noise)
     got = moments(link, np.array([mu]), np.array([alpha]), np.array([alpha**2]), reach)
     # psi = E[1 - D] = lam E h and lam^2 E[e^2] = psi alpha^2, to first order.
@@ -59,14 +61,14 @@ def branch(link: Link, threshold: float, reach: float, beyond: float | None = No
     return Branch(*np.array(points).T)
 
 
-def on_branch(found: Branch, threshold: float, psi: Array) -> Array:
+def on_branch(found: Branch, border: float, psi: Array) -> Array:
     """Return the start (m, 3) of Newton's method for aspect ratios below the threshold, from one branch."""
     ratio = found.aspect_ratio
-    stop = int(np.argmax((threshold - ratio <= NEAREST * threshold) | (np.diff(ratio, append=1.0) <= 0))) or len(ratio)
+    stop = int(np.argmax((border - ratio <= NEAREST * border) | (np.diff(ratio, append=1.0) <= 0))) or len(ratio)
 
     # Both ends of the branch are power laws: straight lines in these coordinates.
     def coordinate(ratio: Array) -> Array:
-        return np.asarray(np.log(ratio) - np.log(threshold - ratio))
+        return np.asarray(np.log(ratio) - np.log(border - ratio))
 
     knots, at = coordinate(ratio[:stop]), coordinate(psi)
     inner = np.clip(at, knots[0], knots[-1])

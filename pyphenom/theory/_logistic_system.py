@@ -26,7 +26,7 @@ import numpy as np
 from scipy.special import expit
 
 from ._checks import Array
-from .links import Link
+from .links import REACH, Link
 
 STEP = 0.14
 FINE = 1.6
@@ -56,10 +56,16 @@ def moments(link: Link, mu: Array, alpha: Array, lam: Array, reach: float, step:
     mu, alpha, lam = mu[:, None], alpha[:, None], lam[:, None]
     rho = np.hypot(mu, alpha)
     c, s = mu / rho, alpha / rho
-    centre = prox_of_zero(np.minimum(lam, 1.0))
-    fine = np.minimum(np.where(lam > 8.0 * rho, 0.5 * FINE, FINE), np.minimum(rho, 2.0 * alpha))
-    coarse = fine * np.exp(-np.log(np.maximum(lam, 1.0)) / fine)
-    end = np.arcsinh((reach * rho + lam) / coarse)
+    # Far above rho, lam moves all samples to where the loss is exponential: one bend is left, at the prox of 0.
+    far = lam > 8.0 * rho
+    centre = prox_of_zero(np.where(far, lam, np.minimum(lam, 1.0)))
+    bends = np.log(np.maximum(np.where(far, REACH * rho, lam), 1.0))
+    fine = np.minimum(np.where(far, 0.5 * FINE, FINE), np.minimum(rho, 2.0 * alpha))
+    coarse = fine * np.exp(-bends / fine)
+    # The prox moves two points no further apart.
+    end = np.arcsinh((reach * rho + prox_of_zero(lam)) / coarse)
+    # The density of a mixture has width 1 at a distance.
+    step = min(step, 0.7 / max(reach - REACH, 1.0))
     count = int(np.ceil(end.max() / step))
     x = end * (np.arange(-count, count + 1) / count)
     pi = centre + fine * x + coarse * np.sinh(x)

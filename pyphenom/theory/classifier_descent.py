@@ -190,7 +190,7 @@ def _estimate(link: Logistic, threshold: float, psi: Array, guess: Array | None)
         x, residual = _logistic_system.newton(guess, link, psi, nothing, REACH)
         if residual[0] < 1e-12:
             return x, residual
-    branch = _logistic_paths.branch(link, threshold, REACH, beyond=float(psi[0]))
+    branch = _logistic_paths.branch(link, REACH, beyond=float(psi[0]))
     return _logistic_system.newton(_logistic_paths.on_branch(branch, threshold, psi), link, psi, nothing, REACH)
 
 

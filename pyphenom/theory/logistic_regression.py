@@ -181,8 +181,7 @@ def logistic_ridge(aspect_ratio: ArrayLike, link: Link, ridge: ArrayLike) -> Log
 
 @functools.lru_cache(maxsize=64)
 def _branch(link: Link) -> _logistic_paths.Branch:
-    threshold, _ = _separability.threshold(link)
-    return _logistic_paths.branch(link, threshold, _reach(link))
+    return _logistic_paths.branch(link, _reach(link))
 
 
 def _reach(link: Link) -> float:
