@@ -592,7 +592,7 @@ def logistic_regression(canvas):
     rng, n = np.random.default_rng(0), 150
     ratios, link = np.array([0.08, 0.15, 0.6, 1.2, 2.5]), ph.theory.links.Logistic(3.0)
     threshold = ph.theory.max_margin.separability_threshold(link)
-    line = np.union1d(threshold * np.array([0.97, 0.99, 1.0]), np.geomspace(0.05, 4, 50))
+    line = np.union1d(threshold * np.array([0.97, 0.99, 1.0]), np.geomspace(0.05, 4, 30))
     for colour, ridge in (("C0", 0.0), ("C1", 1e-3), ("C2", 0.1)):
         name = f"ridge {ridge:g}" if ridge else "descent, no ridge"
         if ridge:
@@ -612,7 +612,7 @@ def logistic_regression(canvas):
     signal, ratios = 3.0, np.array([0.1, 0.2, 0.3, 0.8, 1.5, 3.0, 6.0])
     for colour, decay in (("C0", 1.0), ("C1", 2.0)):
         kink = ph.theory.classifier_descent.interpolation_threshold(signal, decay)
-        curve = np.union1d(kink * np.array([0.95, 0.98, 0.99, 1.0]), np.geomspace(0.08, 8, 40))
+        curve = np.union1d(kink * np.array([0.95, 0.98, 0.99, 1.0]), np.geomspace(0.08, 8, 30))
         found = ph.theory.classifier_descent.double_descent(curve, signal, decay)
         theory(right, curve, found.error, label=f"decay {decay:g}", colour=colour)
         errors = np.empty((16, ratios.size))
