@@ -1,7 +1,7 @@
 """The study of explicit regularisers: its stacked program against torch's own layers, its labels, and its effects."""
 
 from dataclasses import replace
-from itertools import islice, product
+from itertools import combinations, islice, product
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from pyphenom.phenomena.explicit_regularization import (
     CROSSED,
     DECAY,
     DIGITS,
+    DRAWS,
     DROPOUT,
     FITTED,
     GAP,
@@ -155,16 +156,17 @@ def test_labels_of_training_and_validation_are_redrawn_and_those_of_the_test_are
     measured(arm)
     labels, n = given["labels"], len(given["X"])
     truth = images.labels[order][:n]
-    assert len(labels) == len(CROSSED) + len(AT_RANDOM)
-    assert n > N + phenomenon.VALIDATION + 1000
+    assert len(labels) == len(CROSSED) + DRAWS - 1 + len(AT_RANDOM)
+    assert n == N + phenomenon.VALIDATION + 1000
     np.testing.assert_array_equal(labels[: len(CROSSED)], np.tile(truth, (len(CROSSED), 1)))
     np.testing.assert_array_equal(labels[:, N + 200 :], np.tile(truth[N + 200 :], (len(labels), 1)))
     redrawn = labels[len(CROSSED) :, : N + 200]
-    assert (redrawn == redrawn[0]).all()
-    # A redrawn label changes with probability 9/10; six binomial standard deviations.
-    for part, size in ((redrawn[0, :N], N), (redrawn[0, N:], 200)):
-        changed = np.mean(part != truth[: N + 200][slice(N) if size == N else slice(N, None)])
-        assert changed == pytest.approx(0.9, abs=6 * np.sqrt(0.09 / size))
+    assert (redrawn[DRAWS:] == redrawn[DRAWS - 1]).all()
+    # A redrawn label changes with probability 9/10, and two draws agree in 1/10; six binomial standard deviations.
+    for part, size in ((slice(N), N), (slice(N, N + 200), 200)):
+        draws = [truth[part], *redrawn[:DRAWS, part]]
+        for one, other in combinations(draws, 2):
+            assert np.mean(one != other) == pytest.approx(0.9, abs=6 * np.sqrt(0.09 / size))
 
 
 def test_replicates_draw_labels_of_their_own(short, monkeypatch):
@@ -222,7 +224,7 @@ def test_main_effects_are_differences_of_means(short):
 
 def test_rows_say_which_network_they_are_of(short, monkeypatch):
     """Errors that number the networks: 10 for each, and 1 more where it was stopped."""
-    count = len(CROSSED) + len(AT_RANDOM)
+    count = len(CROSSED) + DRAWS - 1 + len(AT_RANDOM)
     numbered = np.stack([np.add.outer(10 * np.arange(count), [0, 1]), np.add.outer(10 * np.arange(count), [0, 1])])
     monkeypatch.setattr(phenomenon, "_errors", lambda *rest: numbered.astype(float))
     rows = measured(DIGITS)
@@ -233,7 +235,7 @@ def test_rows_say_which_network_they_are_of(short, monkeypatch):
         assert tables["crossed"][phenomenon._named([*switch, True])] == 10 * number + 1
     single = {name: tables["crossed"][name] for name in (NONE, *REGULARISERS, ALL)}
     assert tables[f"test_error, {TRUE}"].to_dict() == single
-    first = 10 * len(CROSSED)
+    first = 10 * (len(CROSSED) + DRAWS - 1)
     expected = {name: first + 10 * k for k, name in enumerate(AT_RANDOM)}
     expected |= {STOP: first + 1, ALL: expected[ALL] + 1}
     assert tables[f"train_error, {RANDOM}"].to_dict() == expected
@@ -241,6 +243,18 @@ def test_rows_say_which_network_they_are_of(short, monkeypatch):
     assert AT_RANDOM[NONE] == CROSSED[0] == {}
     assert AT_RANDOM[ALL] == CROSSED[-1] == USUAL
     assert tables["effect"][GAP] == 0.0
+
+
+def test_the_gap_is_a_mean_over_draws_and_the_worst_training_error_is_shown(short, monkeypatch):
+    errors = np.zeros((2, len(CROSSED) + DRAWS - 1 + len(AT_RANDOM), 2))
+    errors[0, len(CROSSED), 0] = 0.3  # of training, in the first draw
+    errors[1, len(CROSSED) : len(CROSSED) + DRAWS, 0] = 0.9, 0.7, 0.8
+    monkeypatch.setattr(phenomenon, "_errors", lambda *rest: errors)
+    rows = measured(SIGNALS)
+    tables = {name: part.set_index("setting")["value"] for name, part in rows.groupby("quantity")}
+    assert tables[f"train_error, {RANDOM}"][NONE] == 0.3
+    assert tables[f"test_error, {RANDOM}"][NONE] == 0.8
+    assert tables["effect"][GAP] == pytest.approx(0.7)
 
 
 def test_names_of_settings_differ():
@@ -256,6 +270,10 @@ def test_statistics_are_shares_of_the_gap_and_of_the_way():
     assert controls["explain-digits"].statistic(made("effect", effects)).tolist() == pytest.approx([0.75, 0.75])
     rows = [made("crossed", {NONE: 0.3, STOP: 0.1, ALL: 0.5}, arm) for arm in TABLES]
     np.testing.assert_allclose(phenomenon._way(pd.concat(rows)), 0.75)
+    errors = [made(f"test_error, {RANDOM}", {name: k / 10 for k, name in enumerate(FITTED)}, arm) for arm in TABLES]
+    left = phenomenon._left(pd.concat(errors))
+    assert left.shape == (2, 2 * len(FITTED[1:]))
+    np.testing.assert_allclose(left[NORM], 0.3)
     errors = [made(f"test_error, {kind}", {NONE: value}) for kind, value in ((TRUE, 0.1), (RANDOM, 0.9))]
     assert phenomenon._redrawing(pd.concat([*errors, made("effect", effects)])).tolist() == pytest.approx([1.0, 1.0])
 
