@@ -49,6 +49,7 @@ ARMS = (*TABLES, ZERO)
 def short(monkeypatch):
     """Train for a few steps only: what is learned is a matter of the quick preset, what is measured of this file."""
     monkeypatch.setattr(phenomenon, "RECIPE", replace(phenomenon.RECIPE, steps=12))
+    monkeypatch.setattr(phenomenon, "STOPS", 2)
 
 
 def streams(replicate=0):
