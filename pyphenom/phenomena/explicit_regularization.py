@@ -374,13 +374,13 @@ study = Study(
     ),
     figures=(
         *(Figure(f"effects-{name}", f"{arm}, n = {N}: what each regulariser changes", "effect", "setting",
-                 "switched on", "change of the test error", (arm,))
+                 "regulariser", "change of the test error", (arm,))
           for name, arm in (("digits", DIGITS), ("signals", SIGNALS))),
         Figure("true", f"True labels, n = {N}: one regulariser, or all", f"test_error, {TRUE}", "setting",
-               "switched on", "share of wrong test labels", TABLES),
-        Figure("random", f"Random labels, n = {N}: test", f"test_error, {RANDOM}", "setting", "switched on",
+               "regulariser", "share of wrong test labels", TABLES),
+        Figure("random", f"Random labels, n = {N}: test", f"test_error, {RANDOM}", "setting", "regulariser",
                "share of wrong test labels", TABLES),
-        Figure("random-train", f"Random labels, n = {N}: training", f"train_error, {RANDOM}", "setting", "switched on",
+        Figure("random-train", f"Random labels, n = {N}: training", f"train_error, {RANDOM}", "setting", "regulariser",
                "share of wrong training labels", TABLES),
     ),
     depends_on=("pyphenom.networks", "pyphenom.data"),
