@@ -52,7 +52,7 @@ DIGITS, SIGNALS, ZERO = "digits", "MNIST-1D", "strength zero"
 TABLES = (DIGITS, SIGNALS)
 REPLICATES = {
     "smoke": {DIGITS: 1, SIGNALS: 1, ZERO: 1},
-    "quick": {DIGITS: 12, SIGNALS: 12, ZERO: 2},
+    "quick": {DIGITS: 10, SIGNALS: 10, ZERO: 2},
     "full": {DIGITS: 60, SIGNALS: 60, ZERO: 10},
 }
 
