@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
+from pandas.api.types import is_numeric_dtype
 
 from pyphenom.studies import Figure, Select
 from pyphenom.studies.inference import critical, summarise
@@ -149,6 +150,8 @@ def divergence(axes: Axes, x: float) -> None:
 def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
     """Draw a declared figure from the rows of a result.
 
+    Where the horizontal axis holds names they stand side by side, in the order of the rows, with theory a bar at each.
+
     Parameters
     ----------
     figure : Figure
@@ -165,8 +168,8 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
     ValueError
         If there is nothing to draw, or if several rows claim the same place.
     """
-    seen = rows[figure.x].between(*figure.x_limits) if figure.x in rows else False  # a missing place is not between
-    rows = rows[(rows["quantity"] == figure.quantity) & seen]
+    rows, names = _placed(rows[rows["quantity"] == figure.quantity], figure.x)
+    rows = rows[rows[figure.x].between(*figure.x_limits)] if figure.x in rows else rows[:0]  # a missing place is not
     arms = figure.arms or tuple(dict.fromkeys(rows["arm"]))
     if rows.empty:
         raise ValueError(f"figure {figure.name!r}: no rows of {figure.quantity!r} over {figure.x!r}")
@@ -178,14 +181,19 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
         for index, arm in enumerate(arms):
             colour, label = COLOURS[index % len(COLOURS)], arm if len(arms) > 1 else ""
             here = rows[rows["arm"] == arm]
+            if names:  # arms side by side, not one upon the other
+                here = here.assign(**{figure.x: here[figure.x] + (index - (len(arms) - 1) / 2) * 0.5 / len(arms)})
             predicted, measured = here[here["origin"] == "predicted"], here[here["origin"] == "measured"]
             infinite: ArrayLike = ()
             if len(predicted):
                 curve = Select(figure.quantity, over=figure.x).predicted(predicted)
                 infinite = curve.index[np.isinf(curve["value"])]
+                curve = _bars(curve, 0.2 / len(arms)) if names else curve
                 theory(axes, curve.index, curve["value"], curve["band"], label, colour)
             if len(measured):
                 measurement(axes, measured, figure.x, label, colour, infinite)
+        if names:
+            axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
         low, high = axes.get_xlim()
         if figure.x_scale == "log" and high < 1000 * low:  # 50, 100, 200, ... are easier to read than powers of ten
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -195,6 +203,21 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
         # Inside it would cover points; two columns of more letters would not fit.
         canvas.legend(loc="outside lower center", ncols=2 if longest <= 36 else 1)
     return canvas
+
+
+def _placed(rows: pd.DataFrame, x: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return rows with names in a column replaced by 0, 1, ..., and the names; rows with numbers as they are."""
+    if x not in rows or rows.empty or is_numeric_dtype(rows[x]):
+        return rows, []
+    places, names = pd.factorize(rows[x])
+    return rows.assign(**{x: np.where(places < 0, np.nan, places)}), [str(name) for name in names]
+
+
+def _bars(curve: pd.DataFrame, half: float) -> pd.DataFrame:
+    """Return a curve that is level around each point, and broken between them."""
+    ends = [curve.set_index(curve.index + step) for step in (-half, half)]
+    gaps = curve.assign(value=np.nan).set_index(curve.index + 2 * half)
+    return pd.concat([*ends, gaps])
 
 
 def save_figure(canvas: Canvas, path: Path) -> None:

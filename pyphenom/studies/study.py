@@ -125,7 +125,7 @@ class Figure:
     quantity : str
         What is drawn on the vertical axis.
     x : str
-        Point column of the horizontal axis.
+        Point column of the horizontal axis; names stand side by side.
     x_label, y_label : str
         Axis labels, with units.
     arms : tuple of str, optional

@@ -76,6 +76,30 @@ def test_what_lies_outside_the_limits_is_left_out():
         np.testing.assert_array_equal(drawn.get_xdata(orig=False), [0.5, 1.0])
 
 
+def test_names_stand_side_by_side_with_theory_a_bar_at_each():
+    names = {"plain": 0.5, "dropout": 0.9, "all": 0.4}
+    table = [
+        {"arm": arm, "setting": name, "origin": "measured", "replicate": k, "value": value + 0.1 * k, "band": 0.0}
+        for arm in "ab"
+        for name, value in names.items()
+        for k in range(3)
+    ]
+    table += [
+        {"arm": "a", "setting": name, "origin": "predicted", "value": 0.9, "band": 0.0} for name in ("all", "plain")
+    ]
+    table += [{"arm": "a", "width": 3, "origin": "measured", "replicate": 0, "value": 7.0, "band": 0.0}]
+    (axes,) = draw(replace(FIGURE, x="setting", y_scale="linear"), pd.DataFrame(table).assign(quantity="risk")).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(names)
+    line, first, *_, second = (line for line in axes.get_lines() if len(line.get_xdata()) in (3, 6))
+    np.testing.assert_allclose(line.get_ydata(), [0.9, 0.9, np.nan, 0.9, 0.9, np.nan])  # at "plain" and at "all"
+    assert abs(line.get_xdata()[:2].mean() - first.get_xdata(orig=False)[0]) < 1e-12
+    np.testing.assert_allclose(first.get_ydata(orig=False), [0.6, 1.0, 0.5])
+    for points, sign in ((first, -1), (second, 1)):
+        places = points.get_xdata(orig=False)
+        assert np.array_equal(places.round(), [0, 1, 2])
+        assert np.all(sign * (places - places.round()) > 0)
+
+
 def test_nothing_to_draw_is_an_error():
     with pytest.raises(ValueError, match="no rows of 'risk' over 'width'"):
         draw(Figure("f", "", "risk", "width", "x", "y"), rows())
