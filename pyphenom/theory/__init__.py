@@ -2,6 +2,7 @@
 
 from . import (
     class_spectrum,
+    effective_parameters,
     eigenframework,
     expected_kernels,
     fixed_design,
@@ -19,6 +20,7 @@ from .risk import Risk
 __all__ = [
     "Risk",
     "class_spectrum",
+    "effective_parameters",
     "eigenframework",
     "expected_kernels",
     "fixed_design",
