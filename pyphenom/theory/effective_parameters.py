@@ -34,7 +34,7 @@ __all__ = [
     "ridge_shares",
 ]
 
-FLOW_TO_RIDGE = 1.6859090580335066
+FLOW_TO_RIDGE = 1.685909058278325
 r"""Largest `flow_to_ridge`, :math:`\bigl((1+x)^2/(1+x+x^2)\bigr)^2` at the root x = 1.7932821 of
 :math:`e^x = 1 + x + x^2`."""
 
