@@ -61,7 +61,7 @@ def refit(
 
     >>> from pyphenom.bounds import generalised_degrees
     >>> from pyphenom.networks import mlp
-    >>> X, recipe = torch.linspace(-1, 1, 20)[:, None], Recipe(300, 0.1, loss="squared")
+    >>> X, recipe = torch.linspace(-1, 1, 20)[:, None], Recipe(300, 0.05, loss="squared", momentum=0.0)
     >>> net, y = mlp((1, 30, 1)), np.sign(np.linspace(-1, 1, 20))
     >>> count = generalised_degrees(lambda Y: refit(net, X, Y, recipe), y, scale=0.1, together=True)
     >>> bool(2 < count.value < 10)  # of 91 weights

@@ -51,7 +51,7 @@ LINEAR, PROPORTIONAL = "linear fits", "ridge regression, p = 2n"
 WIDE, NARROW = "64 units, 8 in the truth", "8 units, 8 in the truth"
 ARMS = (WIDTH, COURSE, LAZY, RICH, LINEAR, PROPORTIONAL, WIDE, NARROW)
 REPLICATES = {
-    "smoke": dict.fromkeys(ARMS, 2),
+    "smoke": dict.fromkeys(ARMS, 1) | {LINEAR: 2},
     "quick": dict.fromkeys(ARMS, 12) | {COURSE: 32, PROPORTIONAL: 32, LINEAR: 3, WIDTH: 20},
     "full": dict.fromkeys(ARMS, 60),
 }
