@@ -91,20 +91,20 @@ def test_patients_have_64_standard_features():
     assert y.std() == pytest.approx(1.0)
 
 
-def test_other_patients_are_asked_about_plain_descent():
-    """Errors at two times against descent in small steps, whose error is that of Euler's method."""
+@pytest.mark.parametrize("replicate", [0, 1])
+def test_other_patients_are_asked_about_the_flow_of_the_weights(replicate):
     F, y = phenomenon._patients()
-    order = streams().rng("data").permutation(len(y))
+    order = streams(replicate).rng("data").permutation(len(y))
     train, test = order[: phenomenon.TRAINED], order[phenomenon.TRAINED :]
     X, labels = F[train] - F[train].mean(axis=0), y[train] - y[train].mean()
-    rows = measured(DIABETES)
-    course = rows[rows["quantity"] == "test error"].set_index("time")["value"]
+    M = X.T @ X / len(X)
+    rows = measured(DIABETES, replicate)
+    course, counts = (rows[rows["quantity"] == name].set_index("time")["value"] for name in ("test error", "count"))
     for time in course.index[[3, 8]]:
-        w, steps = np.zeros(64), 20000
-        for _ in range(steps):
-            w -= time / steps * X.T @ (X @ w - labels) / len(X)
-        predicted = (F[test] - F[train].mean(axis=0)) @ w + y[train].mean()
-        assert course[time] == pytest.approx(np.mean((predicted - y[test]) ** 2), rel=1e-3)
+        inside = np.eye(64) - expm(-time * M)
+        predicted = (F[test] - F[train].mean(axis=0)) @ np.linalg.solve(M, inside @ X.T @ labels / len(X))
+        assert course[time] == pytest.approx(np.mean((predicted + y[train].mean() - y[test]) ** 2), rel=1e-8)
+        assert counts[time] == pytest.approx(1.0 + np.trace(inside), rel=1e-9)
 
 
 def test_cross_validation_sees_the_training_half_only(monkeypatch):

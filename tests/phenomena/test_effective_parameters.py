@@ -111,6 +111,16 @@ def test_a_linear_network_has_the_excess_that_its_count_promises(small, monkeypa
     assert (np.diff(values(rows, "GDF")) > 0).all()
 
 
+def test_what_the_kernel_does_not_say_is_measured(small, monkeypatch):
+    """Beside the kernel this fit follows its labels by 0.3 of them: for signs that is 0.3 n, for noise 0.3 |noise|^2."""
+    monkeypatch.setattr(
+        phenomenon._Network, "fit", lambda net, labels, at: net.linear(labels, at)[0] + 0.3 * labels[:, None]
+    )
+    noise = streams().rng("label noise").standard_normal((phenomenon.PAIRS, phenomenon.N))
+    excess = 0.3 * ((noise**2).sum(axis=1).mean() - phenomenon.N)
+    np.testing.assert_allclose(values(measured(COURSE), "excess off"), excess, rtol=1e-9)
+
+
 def test_the_excess_is_that_of_fresh_labels(small, monkeypatch):
     """Fresh less training error of a fixed smoother, from many draws; 4 standard errors, once in 10^4 by chance."""
     X, net, _ = network()
