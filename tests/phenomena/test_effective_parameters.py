@@ -112,7 +112,7 @@ def test_a_linear_network_has_the_excess_that_its_count_promises(small, monkeypa
 
 
 def test_what_the_kernel_does_not_say_is_measured(small, monkeypatch):
-    """Beside the kernel this fit follows its labels by 0.3 of them: for signs that is 0.3 n, for noise 0.3 |noise|^2."""
+    """Beside the kernel this fit follows 0.3 of its labels: for signs that is 0.3 n, for noise 0.3 |noise|^2."""
     monkeypatch.setattr(
         phenomenon._Network, "fit", lambda net, labels, at: net.linear(labels, at)[0] + 0.3 * labels[:, None]
     )
