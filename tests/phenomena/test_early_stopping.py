@@ -1,7 +1,6 @@
 """The study of early stopping: its risks against plain descents, and what the other patients are asked."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.linalg import expm
 
@@ -139,7 +138,9 @@ def test_the_guard_sees_matrices_that_disagree_with_the_spectrum():
 
 
 def test_predictions_are_within_the_published_range(small):
-    rows = phenomenon.predict((), pd.DataFrame())
+    course = measured(DIABETES)
+    rows = phenomenon.predict((), course)
+    np.testing.assert_array_equal(values(rows, "test error"), values(course, "told error"))
     ratio = values(rows, "ratio")
     assert ((ratio > 1.0) & (ratio < 1.22)).all()
     assert values(rows, "ratio, equal").max() == pytest.approx(effective_parameters.FLOW_TO_RIDGE, abs=1e-3)
