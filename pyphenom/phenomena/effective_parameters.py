@@ -52,7 +52,7 @@ WIDE, NARROW = "64 units, 8 in the truth", "8 units, 8 in the truth"
 ARMS = (WIDTH, COURSE, LAZY, RICH, LINEAR, PROPORTIONAL, WIDE, NARROW)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {LINEAR: 2},
-    "quick": dict.fromkeys(ARMS, 12) | {COURSE: 32, PROPORTIONAL: 32, LINEAR: 3, WIDTH: 20},
+    "quick": dict.fromkeys(ARMS, 12) | {COURSE: 32, PROPORTIONAL: 32, LINEAR: 3, WIDTH: 32},
     "full": dict.fromkeys(ARMS, 60),
 }
 
