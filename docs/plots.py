@@ -5,6 +5,7 @@ Each function that takes a canvas draws one figure on it, and the page of that f
 
 import inspect
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -625,6 +626,55 @@ def logistic_regression(canvas):
                 errors[replicate, point] = link.law().error(w[0] / np.linalg.norm(w))
         measurement(right, tidy(ratios, errors), "x", f"decay {decay:g}", colour)
     finish(right, "hidden features, signal 3, n = 150", "features p/n", "test error", y_scale="linear")
+
+
+def effective_parameters(canvas):
+    """Draw the count of three linear fits over time, and the risk of flow and ridge with the time to stop."""
+    left, right = canvas.subplots(1, 2)
+    rng, n, p = np.random.default_rng(0), 60, 200
+    theories = ph.theory.effective_parameters
+    X, y = rng.standard_normal((n, p)), rng.standard_normal(n)
+    s = np.linalg.eigvalsh(X @ X.T / n)
+    line, points, step = np.geomspace(0.01, 30, 100), np.array([0.03, 0.1, 0.3, 1.0, 3.0, 10.0]), 0.01
+
+    def descend(labels, time):
+        weights = np.zeros((len(labels), p))
+        for _ in range(round(time / step)):
+            weights += step * (labels - weights @ X.T) @ X / n
+        return weights @ X.T
+
+    def ridge(labels, time):
+        return labels @ np.linalg.solve(X @ X.T + n / time * np.eye(n), X @ X.T)
+
+    fits = {"ridge 1/t": (theories.ridge_shares(s, 1 / line), ridge),
+            "gradient descent": (theories.flow_shares(s, line), descend)}  # fmt: skip
+    for colour, (label, (shares, fit)) in zip(("C0", "C1"), fits.items(), strict=True):
+        theory(left, line, theories.counts(shares).trace, label=label, colour=colour)
+        found = [ph.bounds.generalised_degrees(partial(fit, time=t), y, 1.0, n, together=True).value for t in points]
+        left.plot(points, found, "o", color=colour, markersize=4, label=f"{label}, measured")
+    left.axhline(n, color="0.4", linestyle=":", label="samples")
+    finish(left, "60 samples, 200 weights", "time t", "effective parameters", y_scale="linear")
+
+    n, p, noise = 200, 100, 0.5
+    line, points = np.geomspace(0.1, 100, 100), np.geomspace(0.15, 70, 9)
+    for colour, label in (("C0", "ridge 1/t"), ("C1", "gradient flow")):
+        risk = (ph.theory.ridge_regression.isotropic_risk(p / n, 1 / line, 1.0, noise) if colour == "C0"
+                else ph.theory.gradient_flow.isotropic_risk(p / n, line, 1.0, noise))  # fmt: skip
+        theory(right, line, risk.total, label=label, colour=colour)
+        errors = np.empty((20, points.size))
+        for row in errors:
+            X, truth = rng.standard_normal((n, p)), rng.standard_normal(p) / np.sqrt(p)
+            U, g, V = np.linalg.svd(X, full_matrices=False)
+            labels = U.T @ (X @ truth + np.sqrt(noise) * rng.standard_normal(n))
+            shares = (theories.ridge_shares(g**2 / n, 1 / points) if colour == "C0"
+                      else theories.flow_shares(g**2 / n, points))  # fmt: skip
+            row[:] = ((shares / g * labels @ V - truth) ** 2).sum(axis=1)
+        measurement(right, tidy(points, errors), "x", label, colour)
+    best = ph.theory.gradient_flow.optimal_stopping(
+        lambda t: ph.theory.gradient_flow.isotropic_risk(p / n, t, 1.0, noise)
+    )
+    right.axvline(best.time, color="0.4", linestyle=":", label="when to stop")
+    finish(right, "isotropic inputs, p = n/2", "time t", "excess risk")
 
 
 def draw(folder):

@@ -21,6 +21,7 @@ from pyphenom.bounds.fixed_rate import catoni, catoni_grid, catoni_union, unexpe
 from pyphenom.bounds.gaussian import gaussian_kl, gaussian_kl_layers, optimal_prior_scale
 from pyphenom.bounds.gaussian_draws import Draws, draws, sample_outputs
 from pyphenom.bounds.gaussian_mlp import GaussianMLP
+from pyphenom.bounds.generalised_degrees import GeneralisedDegrees, generalised_degrees
 from pyphenom.bounds.held_out import occam, quantised_bits, self_delimiting_bits, test_set
 from pyphenom.bounds.kl import InverseGradient, binary_kl, kl_inverse, kl_inverse_gradient
 from pyphenom.bounds.ledger import DeltaTree, HeldOut, Layer, Loss, MonteCarlo, Provenance, Union
@@ -61,6 +62,7 @@ __all__ = [
     "DeltaTree",
     "Draws",
     "GaussianMLP",
+    "GeneralisedDegrees",
     "GibbsNetwork",
     "Granulated",
     "HeldOut",
@@ -98,6 +100,7 @@ __all__ = [
     "gaussian_kl",
     "gaussian_kl_layers",
     "gaussian_log_ratio",
+    "generalised_degrees",
     "gibbs_network",
     "golowich_bound",
     "gradient_noise",

@@ -5,6 +5,7 @@ from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
+from pyphenom.networks.refits import refit
 from pyphenom.networks.stack import Stack
 from pyphenom.networks.training import History, Recipe, train
 
@@ -21,6 +22,7 @@ __all__ = [
     "mask",
     "mlp",
     "network_chains",
+    "refit",
     "regression",
     "reset",
     "reuse",

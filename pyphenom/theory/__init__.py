@@ -3,6 +3,7 @@
 from . import (
     class_spectrum,
     classifier_descent,
+    effective_parameters,
     eigenframework,
     expected_kernels,
     fixed_design,
@@ -24,6 +25,7 @@ __all__ = [
     "Risk",
     "class_spectrum",
     "classifier_descent",
+    "effective_parameters",
     "eigenframework",
     "expected_kernels",
     "fixed_design",

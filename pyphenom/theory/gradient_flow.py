@@ -251,7 +251,7 @@ class EarlyStopping:
     Attributes
     ----------
     time : float
-        Time of least risk; ``inf`` where stopping never helps.
+        Time of least risk; ``inf`` where stopping never helps, 0 where training never does.
     risk : Risk
         At that time.
     """
@@ -281,7 +281,7 @@ def optimal_stopping(risk_at: Callable[[Array], Risk], shortest: float = 1e-3, l
     Returns
     -------
     EarlyStopping
-        The time to about seven digits; the limit t = inf where it is best.
+        The time to about seven digits; the limit t = inf or t = 0 where it is best.
 
     Raises
     ------
@@ -313,6 +313,9 @@ def optimal_stopping(risk_at: Callable[[Array], Risk], shortest: float = 1e-3, l
     limit = risk_at(np.asarray(np.inf))
     if not value < float(np.asarray(limit.total)) * (1 - 1e-12):
         return EarlyStopping(float("inf"), limit)
+    start = risk_at(np.asarray(0.0))
+    if not value < float(np.asarray(start.total)):
+        return EarlyStopping(0.0, start)
     time = float(np.exp(best))
     return EarlyStopping(time, risk_at(np.asarray(time)))
 
