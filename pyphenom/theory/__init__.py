@@ -1,6 +1,7 @@
 """Analytic models: pure functions of their parameters, float64, no randomness."""
 
 from . import (
+    adam_feature_noise,
     class_spectrum,
     eigenframework,
     expected_kernels,
@@ -18,6 +19,7 @@ from .risk import Risk
 
 __all__ = [
     "Risk",
+    "adam_feature_noise",
     "class_spectrum",
     "eigenframework",
     "expected_kernels",
