@@ -57,35 +57,36 @@ TRAINED, COMPARED, TURNS = (DESCENT, ADAM, DECOUPLED), (CLEAN, CONCENTRATED, DEN
 ARMS = (*TRAINED, *COMPARED, *TURNS, CONVEX, *DIGITS.values())
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1),
-    "quick": dict.fromkeys(ARMS, 8) | dict.fromkeys(TURNS, 12),
+    "quick": dict.fromkeys(ARMS, 8) | dict.fromkeys(TURNS, 12) | {DENSE: 12},
     "full": dict.fromkeys(ARMS, 40),
 }
 
-N, DIMENSION, FILTERS, POWER, START = 40, 2000, 10, 3, 0.03  # of the two-layer network; filters for each class
-SPARSITY, DEVIATION, FEATURE_NOISE = 80, 0.1, 0.2
-STEPS, TESTS = 400, 1000
-GRIDS = {  # rates and weight decays
-    DESCENT: ((0.25, 0.5, 1.0, 2.0), (0.0, 1e-3)),
-    ADAM: ((3e-4, 1e-3, 3e-3, 1e-2, 3e-2), (0.0, 1e-4)),
-    DECOUPLED: ((1e-3, 1e-2), (0.1,)),
+N, DIMENSION, FILTERS, POWER, START = 40, 2000, 20, 3, 0.03  # of the two-layer network; filters for each class
+SPARSITY, DEVIATION, FEATURE_NOISE = 80, 0.1, 0.3
+STEPS, TESTS = 300, 500
+DECAYS = {DESCENT: 1e-3, ADAM: 1e-4, DECOUPLED: 0.1}
+GRIDS = {  # rates without weight decay, and with it
+    DESCENT: ((0.5, 1.0, 2.0, 4.0), (0.5, 2.0)),
+    ADAM: ((1e-3, 3e-3, 1e-2, 3e-2), (1e-3, 1e-2, 1e-1)),
+    DECOUPLED: ((), (1e-3, 1e-2)),
 }
-RATES = {"gradient": 0.5, "adam": 1e-3}  # where one rate is compared
+RATES = {"gradient": 0.5, "adam": 1e-3}  # where one rate of each is compared
 NOISES = {CLEAN: (0.0, SPARSITY, DEVIATION), CONCENTRATED: (FEATURE_NOISE, 2, DEVIATION * (SPARSITY / 2) ** 0.5),
           DENSE: (FEATURE_NOISE, DIMENSION - 1, DEVIATION * (SPARSITY / (DIMENSION - 1)) ** 0.5)}  # fmt: skip
 
-TURN_DIMENSION, TURN_START, TURN_RATE, TURN_LOSS = 1500, 0.005, 1e-3, 0.2
-SPARSITIES = (80, 120, 180)
-MULTIPLES = tuple(2.0 ** np.arange(-1.5, 2.1, 0.5))  # of the predicted threshold
+TURN_FILTERS, TURN_DIMENSION, TURN_DEVIATION = 10, 1000, 0.2
+TURN_START, TURN_RATE, TURN_LOSS = 0.005, 1e-3, 0.2
+SPARSITIES = (30, 45, 70)
+MULTIPLES = tuple(2.0 ** np.arange(-1.5, 1.6, 0.5))  # of the predicted threshold
 TURN_RULES = {SIGNS: ("sign", 3), FOURTH: ("sign", 4), STARTS: ("adam", 3)}
 
 RIDGE, CONVEX_STEPS = 0.01, 2000
-
 DIGITS_TRAINED, DIGITS_VALIDATED, HIDDEN = 300, 400, 128
-DIGITS_STEPS, BATCH = 400, 50
+DIGITS_STEPS, BATCH = 300, 50
 DIGITS_RATES = {
-    "momentum": (0.003, 0.01, 0.03, 0.1, 0.3),
-    "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
-    "sign": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+    "momentum": (0.01, 0.03, 0.1, 0.3, 1.0),
+    "adam": (1e-3, 3e-3, 1e-2, 3e-2, 0.1),
+    "sign": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
 }
 
 
@@ -113,8 +114,8 @@ def _errors(weights: Tensor, images: Patches, alpha: Any) -> Array:
     return np.asarray((margins(weights, images, alpha, POWER) <= 0.0).double().mean(-1).numpy())
 
 
-def _first_weights(dimension: int, scale: float, streams: Streams) -> Tensor:
-    drawn = streams.rng("init").standard_normal((2, FILTERS, dimension), dtype=np.float32)
+def _first_weights(filters: int, dimension: int, scale: float, streams: Streams) -> Tensor:
+    drawn = streams.rng("init").standard_normal((2, filters, dimension), dtype=np.float32)
     return torch.from_numpy(scale * drawn)
 
 
@@ -123,21 +124,17 @@ def _column(values: Sequence[float] | Array) -> Tensor:
 
 
 def _grid(arm: str, streams: Streams) -> pd.DataFrame:
-    """Train at all rates and decays; the pair with the smallest validation error is tuned, the first among equals."""
-    places = [(rate, decay) for rate in GRIDS[arm][0] for decay in GRIDS[arm][1]]
-    rates, decays = zip(*places, strict=True)
+    """Train at all rates, with weight decay and without; tuned is the first with the smallest validation error."""
+    plain, decayed = GRIDS[arm]
+    rates, decays = plain + decayed, (0.0,) * len(plain) + (DECAYS[arm],) * len(decayed)
     train, *fresh = _noises(streams, SPARSITY, DEVIATION)
     rule = "gradient" if arm == DESCENT else "adam"
-    first = _first_weights(DIMENSION, START, streams).expand(len(places), -1, -1, -1)
+    first = _first_weights(FILTERS, DIMENSION, START, streams).expand(len(rates), -1, -1, -1)
     weights, _ = train_patches(rule, first, train, FEATURE_NOISE, _column(rates), _column(decays), power=POWER,
                                steps=STEPS, decoupled=arm == DECOUPLED)  # fmt: skip
     errors, validation, test = (_errors(weights, each, FEATURE_NOISE) for each in (train, *fresh))
-    numbers = {
-        "train_error": errors,
-        "test_error": test,
-        "alignment": (weights[..., :1] * CLASSES).mean((1, 2, 3)).double().numpy(),
-    }
-    rows = tidy(numbers, rate=rates, decay=decays)
+    aligned = (weights[..., :1] * CLASSES).mean((1, 2, 3)).double().numpy()
+    rows = tidy({"train_error": errors, "test_error": test, "alignment": aligned}, rate=rates, decay=decays)
     rows.loc[rows["decay"] > 0.0, "quantity"] = "decayed " + rows["quantity"]
     return pd.concat([rows, tidy({"tuned_error": test[validation.argmin()]})])
 
@@ -152,7 +149,7 @@ def _compared(arm: str, streams: Streams) -> pd.DataFrame:
     """Train both at one rate each, without weight decay, on noise of another kind."""
     alpha, sparsity, deviation = NOISES[arm]
     train, _, test = _noises(streams, sparsity, deviation)
-    first = _first_weights(DIMENSION, START, streams)[None]
+    first = _first_weights(FILTERS, DIMENSION, START, streams)[None]
     rows = []
     for rule, rate in RATES.items():
         weights, _ = train_patches(rule, first, train, alpha, rate, 0.0, power=POWER, steps=STEPS)
@@ -164,11 +161,11 @@ def _compared(arm: str, streams: Streams) -> pd.DataFrame:
 def _turns(arm: str, streams: Streams) -> pd.DataFrame:
     """Find the feature noise at which filters that begin on the feature's side turn around."""
     rule, power = TURN_RULES[arm]
-    multiples, first = np.array(MULTIPLES), _first_weights(TURN_DIMENSION, TURN_START, streams)
+    multiples, first = np.array(MULTIPLES), _first_weights(TURN_FILTERS, TURN_DIMENSION, TURN_START, streams)
     begun = ((first[..., 0] * CLASSES[..., 0]) > 0.0).numpy()
     tables = []
     for sparsity, rng in zip(SPARSITIES, streams.rng("data").spawn(len(SPARSITIES)), strict=True):
-        images = draw_patches(N, TURN_DIMENSION, sparsity, DEVIATION, rng)
+        images = draw_patches(N, TURN_DIMENSION, sparsity, TURN_DEVIATION, rng)
         growth, threshold = _predicted(sparsity, power)
         weights, loss = train_patches(rule, first.expand(len(multiples), -1, -1, -1), images,
                                       _column(threshold * multiples), TURN_RATE, 0.0, power=power, steps=2000,
@@ -176,40 +173,34 @@ def _turns(arm: str, streams: Streams) -> pd.DataFrame:
         learned = (weights[..., 0] * CLASSES[..., 0]).double().numpy()[:, begun]
         share = (np.sign(learned) * np.abs(learned) ** power).sum(1) / (np.abs(learned) ** power).sum(1)
         place = _crossing(np.log(multiples), share)
-        if sparsity == SPARSITIES[1]:
-            tables.append(tidy({"share": share}, multiple=multiples))
-        numbers = {
-            "log_ratio": place,
-            "threshold": threshold * np.exp(place),
-            "by_norms": place + np.log(threshold * (sparsity * DEVIATION**2) ** (power - 1)),
-            "one_power_less": place + np.log(threshold * growth ** (power - 2)),
-            "loss": loss,
-        }
+        numbers = {"log_ratio": place, "threshold": (found := threshold * np.exp(place)), "loss": loss}
+        numbers["by_norms"] = np.log(found * (sparsity * TURN_DEVIATION**2) ** (power - 1))
+        numbers["one_power_less"] = np.log(found * growth ** (power - 2))
         tables.append(tidy(numbers, sparsity=sparsity, growth=growth))
     return pd.concat(tables)
 
 
 def _predicted(sparsity: int, power: int) -> tuple[float, float]:
     """Return growth and threshold, for filters that are active on half of their samples as they are at the start."""
-    settings = (N, TURN_DIMENSION, sparsity, DEVIATION)
+    settings = (N, TURN_DIMENSION, sparsity, TURN_DEVIATION)
     return float(sign_growth(*settings, 0.5)), float(flip_threshold(*settings, power, 0.5))
 
 
 def _crossing(x: Array, y: Array) -> float:
     """Return where a line through the points first falls below zero; infinite if it does not, or begins there."""
-    below = np.flatnonzero(y < 0.0)
-    if not below.size or not below[0]:
-        return np.inf if not below.size else -np.inf
-    left, right = y[below[0] - 1 : below[0] + 1]
-    return float(x[below[0] - 1] + (x[below[0]] - x[below[0] - 1]) * left / (left - right))
+    below = np.append(np.flatnonzero(y < 0.0), len(y))[0]
+    if below in (0, len(y)):
+        return np.inf if below else -np.inf
+    left, right = y[below - 1 : below + 1]
+    return float(x[below - 1] + (x[below] - x[below - 1]) * left / (left - right))
 
 
-def _convex(_: str, streams: Streams) -> pd.DataFrame:
+def _convex(arm: str, streams: Streams) -> pd.DataFrame:
     """Fit the sum of the patches linearly, with a ridge and without, and compare with a quasi-Newton method."""
     train, _, test = _noises(streams, SPARSITY, DEVIATION)
-    Z, tests = (noise.double() * y[:, None] for y, noise in (train, test))
+    Z, tests = (images[1].double() * images[0][:, None] for images in (train, test))
     Z[:, 0] = tests[:, 0] = 1.0 - FEATURE_NOISE
-    first = _first_weights(DIMENSION, START, streams)[0, :1].double()
+    first = _first_weights(FILTERS, DIMENSION, START, streams)[0, :1].double()
     ridges = torch.tensor([[RIDGE], [0.0]], dtype=torch.float64)
     steepest = 1.0 / (float(torch.linalg.matrix_norm(Z, 2)) ** 2 / (4 * N) + RIDGE)
     ends = {}
@@ -221,10 +212,11 @@ def _convex(_: str, streams: Streams) -> pd.DataFrame:
             weights = update(rule, weights, gradient, memory, step, falling)
         ends[rule] = weights.numpy()
     minimum = _minimum(Z.numpy())
-    numbers = {f"off_{rule}": _distance(end[0], minimum) for rule, end in ends.items()}
-    errors = {rule: np.mean(tests.numpy() @ end[0] <= 0.0) for rule, end in ends.items()}
-    numbers |= {"gap": errors["adam"] - errors["gradient"], "apart": _distance(ends["adam"][1], ends["gradient"][1])}
-    return tidy(numbers)
+    descent, adam = (np.mean(tests.numpy() @ end[0] <= 0.0) for end in ends.values())
+    pairs = {"off_gradient": (ends["gradient"][0], minimum), "off_adam": (ends["adam"][0], minimum),
+             "apart": (ends["adam"][1], ends["gradient"][1])}  # fmt: skip
+    off = {name: np.linalg.norm(w - other) / np.linalg.norm(other) for name, (w, other) in pairs.items()}
+    return tidy({"gap": adam - descent, **off})
 
 
 def _minimum(Z: Array) -> Array:
@@ -239,10 +231,6 @@ def _minimum(Z: Array) -> Array:
     return np.asarray(minimize(loss, np.zeros(Z.shape[1]), jac=slope, method="L-BFGS-B", tol=1e-14).x)
 
 
-def _distance(w: Array, other: Array) -> float:
-    return float(np.linalg.norm(w - other) / np.linalg.norm(other))
-
-
 def _digits(arm: str, streams: Streams) -> pd.DataFrame:
     """Train a network of one hidden layer at all rates, and test the one with the smallest validation error."""
     (rule,) = (name for name, each in DIGITS.items() if each == arm)
@@ -253,18 +241,16 @@ def _digits(arm: str, streams: Streams) -> pd.DataFrame:
     model = networks.mlp((inputs.shape[1], HIDDEN, 10), seed=streams.seed("init"))
     layers = [value.detach().reshape(len(value), -1).T.expand(len(rates), -1, -1) for value in model.parameters()]
     memories: list[list[Tensor]] = [[] for _ in layers]
-    order = streams.rng("order")
-    draws = (start for _ in iter(int, 1) for start in order.permutation(DIGITS_TRAINED).reshape(-1, BATCH))
-    for step in range(1, DIGITS_STEPS + 1):
-        batch = torch.from_numpy(next(draws))
+    order, epoch = streams.rng("order"), DIGITS_TRAINED // BATCH
+    draws = np.concatenate([order.permutation(DIGITS_TRAINED) for _ in range(DIGITS_STEPS // epoch)])
+    for step, batch in enumerate(torch.from_numpy(draws).reshape(-1, BATCH), 1):
         layers = [value.detach().requires_grad_() for value in layers]
         outputs = _outputs(layers, inputs[batch]).flatten(0, 1)
         loss = functional.cross_entropy(outputs, labels[batch].repeat(len(rates)), reduction="sum") / BATCH
         falling = rates * (1.0 - (step - 1) / DIGITS_STEPS)
         gradients = torch.autograd.grad(loss, layers)
         with torch.no_grad():
-            layers = [update(rule, value, gradient, memory, step, falling)
-                      for value, gradient, memory in zip(layers, gradients, memories, strict=True)]  # fmt: skip
+            layers = [update(rule, *each, step, falling) for each in zip(layers, gradients, memories, strict=True)]
     wrong = (_outputs(layers, inputs).argmax(-1) != labels).double().numpy()
     ends = (DIGITS_TRAINED, DIGITS_TRAINED + DIGITS_VALIDATED)
     train, validation, test = (part.mean(axis=1) for part in np.split(wrong, ends, axis=1))
@@ -293,6 +279,10 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 
 
 # fmt: off
+def _first_rate(rows: pd.DataFrame) -> pd.Series:
+    return rows["rate"] == RATES["adam"]
+
+
 def _against_descent(arm: str, where: Any = None, quantity: str = "test_error") -> Callable[[pd.DataFrame], Any]:
     """Return the test errors of an arm less that of descent at the rate where one is compared."""
     def statistic(rows: pd.DataFrame) -> Any:
@@ -303,10 +293,7 @@ def _against_descent(arm: str, where: Any = None, quantity: str = "test_error") 
 
 
 def _between(arm: str, other: str) -> Callable[[pd.DataFrame], Any]:
-    def statistic(rows: pd.DataFrame) -> Any:
-        return Select("tuned_error", arm).measured(rows) - Select("tuned_error", other).measured(rows)
-
-    return statistic
+    return lambda rows: Select("tuned_error", arm).measured(rows) - Select("tuned_error", other).measured(rows)
 
 
 def _turn(id: str, arm: str, quantity: str, statement: str, **options: Any) -> Claim:
@@ -324,16 +311,14 @@ study = Study(
     name="adam-vs-sgd",
     title="Adam against gradient descent",
     summary=(
-        "In a two-layer network on a feature, sparse noise and a little of the opposite feature, gradient descent and "
-        "Adam both fit; descent learns the feature, Adam its opposite, and errs on more than half of the test images. "
-        "The feature turns where steps of one size let it, within a factor of two. With a ridge a convex loss has one "
-        "end for both. Rate and weight decay tuned on validation data close the gap."
+        "On a feature, noise, and a little of the opposite feature two-layer networks fit under gradient descent and "
+        "under Adam; Adam learns the opposite, and errs on more than half of the test images. The feature turns where "
+        "steps of one size let it, within a factor of two. Convexity, and rate and weight decay tuned, close the gap."
     ),
     references=(
         "Zou, Cao, Li, Gu, Understanding the generalization of Adam in learning neural networks with proper "
         "regularization, ICLR 2023 (arXiv 2108.11371)",
-        "Kingma, Ba, Adam: a method for stochastic optimization, ICLR 2015; Loshchilov, Hutter, Decoupled weight decay "
-        "regularization, ICLR 2019",
+        "Loshchilov, Hutter, Decoupled weight decay regularization, ICLR 2019",
         "Wilson, Roelofs, Stern, Srebro, Recht, The marginal value of adaptive gradient methods, NeurIPS 2017",
     ),
     version="1",
@@ -346,19 +331,17 @@ study = Study(
                      ("descent-generalizes", "gap", "worse-than-chance", "descent-aligned", "adam-opposed", "dense"),
                      (*TRAINED, *COMPARED)),
         guard_values("decayed-fitted", "nor with weight decay", "decayed train_error", lambda error: error == 0.0,
-                     ("descent-decayed", "decoupled", "tuned"), TRAINED),
+                     ("decoupled", "tuned"), TRAINED),
         guard_values("turned", f"the losses fell to {TURN_LOSS:g}", "loss", lambda loss: loss < TURN_LOSS,
                      ("turns", "turns-fourth", "adam-turns"), TURNS),
     ),
     claims=(
-        claim_about("descent-generalizes", Select("test_error", DESCENT, "rate"), Less(0.05), "gradient descent errs on "
-                    "less than 5 % of test images, at every rate"),
-        claim_about("descent-decayed", Select("decayed test_error", DESCENT, "rate"), Less(0.05), "so it does with "
-                    "weight decay"),
+        claim_about("descent-generalizes", Select("test_error", DESCENT, "rate"), Less(0.05), "gradient descent errs "
+                    "on less than 5 % of test images, at every rate"),
         _tested("gap", (ADAM, DESCENT), Greater(0.2), "without weight decay Adam errs on 20 % more, at every rate",
                 _against_descent(ADAM)),
-        claim_about("worse-than-chance", Select("test_error", ADAM, "rate"), Greater(0.5), "it errs on more than half "
-                    "of them, as the theorem says"),
+        claim_about("worse-than-chance", Select("test_error", ADAM, where=_first_rate), Greater(0.5), "at its smallest "
+                    "rate it errs on more than half of them, as the theorem says"),
         claim_about("descent-aligned", Select("alignment", DESCENT, "rate"), Greater(), "the filters of gradient "
                     "descent have learned the feature"),
         claim_about("adam-opposed", Select("alignment", ADAM, "rate"), Less(), "those of Adam its opposite"),
@@ -394,24 +377,20 @@ study = Study(
         claim_about("convex-no-ridge", Select("apart", CONVEX), Identity(1e-3), "without a ridge both end at the same "
                     "weights", protects=("convex-descent", "convex-adam")),
         _tested("untuned", (ADAM, DESCENT), Equivalent(0.05), "at their first rates they differ by less than 5 % too",
-                _against_descent(ADAM, lambda rows: rows["rate"] == RATES["adam"]), protects=("tuned",)),
+                _against_descent(ADAM, _first_rate), protects=("tuned",)),
     ),
     figures=(
         Figure("rates", f"{N} images, feature noise {FEATURE_NOISE:g}, no weight decay", "test_error", "rate",
                "learning rate", "share of wrong test images", (DESCENT, ADAM), "log"),
         Figure("threshold", "Where the feature turns", "threshold", "growth", "growth g of the noise along signs",
                "feature noise α", TURNS, "log", "log"),
-        Figure("share", f"What filters learn, {SPARSITIES[1]} coordinates of noise", "share", "multiple",
-               "feature noise over the predicted threshold", "share with the right sign less wrong, of aᵠ", TURNS,
-               "log"),
         Figure("digits", "Digits, one hidden layer", "validation_error", "rate", "learning rate",
                "share of wrong validation images", tuple(DIGITS.values()), "log"),
     ),
     depends_on=("pyphenom.theory", "pyphenom.data", "pyphenom.networks"),
     deviations=(
         "The theorem is about one constructed distribution, with d growing faster than a power of n and a vanishing "
-        f"start; here n = {N} and d = {DIMENSION}.",
-        "All images are used at every step, as in the theorem. Digits are taken in batches.",
+        f"start; here n = {N} and d = {DIMENSION}. Digits are taken in batches.",
         "That the gap closes when tuned, and stays in dense noise, was seen in trials on other seeds, where the grids "
         "were set too; neither is in the paper.",
         "The threshold is of first order, and leaves out how images weigh as they are fitted; it is read when the loss "
