@@ -216,7 +216,7 @@ def _convex(arm: str, streams: Streams) -> pd.DataFrame:
     pairs = {"off_gradient": (ends["gradient"][0], minimum), "off_adam": (ends["adam"][0], minimum),
              "apart": (ends["adam"][1], ends["gradient"][1])}  # fmt: skip
     off = {name: np.linalg.norm(w - other) / np.linalg.norm(other) for name, (w, other) in pairs.items()}
-    return tidy({"gap": adam - descent, **off})
+    return tidy({"descent_error": descent, "gap": adam - descent, **off})
 
 
 def _minimum(Z: Array) -> Array:
