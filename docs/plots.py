@@ -550,15 +550,16 @@ def optimisers(canvas):
         if arm != adam_vs_sgd.STARTS:  # the same prediction as for signs
             line = ph.theory.adam_feature_noise.flip_threshold(*settings, power, active=0.5)
             theory(left, growth, line, label=f"q = {power},", colour=f"C{index}")
-        rows = measured(arm, 8)
+        rows = measured(arm, 6)
         measurement(left, rows[rows["quantity"] == "threshold"], "growth", arm, f"C{index}")
     finish(left, "where the feature turns", "growth g of the noise along signs", "feature noise α")
 
+    rows = {arm: measured(arm, 4) for arm in (adam_vs_sgd.DESCENT, adam_vs_sgd.ADAM)}
     arms = ((adam_vs_sgd.DESCENT, "", "C0"), (adam_vs_sgd.ADAM, "", "C1"), (adam_vs_sgd.ADAM, "decayed ", "C2"))
     for arm, decayed, colour in arms:
-        rows = measured(arm, 4)
         label = f"{arm}, weight decay {adam_vs_sgd.DECAYS[arm]:g}," if decayed else f"{arm},"
-        measurement(right, rows[rows["quantity"] == f"{decayed}test_error"], "rate", label, colour)
+        here = rows[arm][rows[arm]["quantity"] == f"{decayed}test_error"]
+        measurement(right, here, "rate", label, colour)
     right.axhline(0.5, color="0.6", linewidth=1.0, linestyle=":")
     right.set(ylim=(-0.04, 1.04))
     finish(right, "feature noise of 0.3", "learning rate", "share of wrong test images", y_scale="linear")
