@@ -546,18 +546,21 @@ def optimisers(canvas):
     sparsities = np.arange(25, 85)
     settings = adam_vs_sgd.N, adam_vs_sgd.TURN_DIMENSION, sparsities, adam_vs_sgd.TURN_DEVIATION
     growth = ph.theory.adam_feature_noise.sign_growth(*settings, active=0.5)
-    for index, (arm, (_, power)) in enumerate(adam_vs_sgd.TURN_RULES.items()):
+    for index, (arm, (rule, power)) in enumerate(adam_vs_sgd.TURN_RULES.items()):
         if arm != adam_vs_sgd.STARTS:  # the same prediction as for signs
             line = ph.theory.adam_feature_noise.flip_threshold(*settings, power, active=0.5)
-            theory(left, growth, line, label=f"q = {power},", colour=f"C{index}")
+            theory(left, growth, line, label=f"q = {power}", colour=f"C{index}")
         rows = measured(arm, 6)
-        measurement(left, rows[rows["quantity"] == "threshold"], "growth", arm, f"C{index}")
+        measurement(left, rows[rows["quantity"] == "threshold"], "growth", f"{rule} {power}", f"C{index}")
     finish(left, "where the feature turns", "growth g of the noise along signs", "feature noise α")
 
     rows = {arm: measured(arm, 4) for arm in (adam_vs_sgd.DESCENT, adam_vs_sgd.ADAM)}
-    arms = ((adam_vs_sgd.DESCENT, "", "C0"), (adam_vs_sgd.ADAM, "", "C1"), (adam_vs_sgd.ADAM, "decayed ", "C2"))
-    for arm, decayed, colour in arms:
-        label = f"{arm}, weight decay {adam_vs_sgd.DECAYS[arm]:g}," if decayed else f"{arm},"
+    arms = {
+        "descent": (adam_vs_sgd.DESCENT, ""),
+        "Adam": (adam_vs_sgd.ADAM, ""),
+        "decay": (adam_vs_sgd.ADAM, "decayed "),
+    }
+    for (label, (arm, decayed)), colour in zip(arms.items(), ("C0", "C1", "C2"), strict=True):
         here = rows[arm][rows[arm]["quantity"] == f"{decayed}test_error"]
         measurement(right, here, "rate", label, colour)
     right.axhline(0.5, color="0.6", linewidth=1.0, linestyle=":")
