@@ -20,7 +20,7 @@ from torch import nn
 
 import pyphenom as ph
 from pyphenom import networks
-from pyphenom.phenomena import variance_decomposition
+from pyphenom.phenomena import adam_vs_sgd, variance_decomposition
 from pyphenom.report import measurement, save_figure, style, theory
 
 
@@ -675,6 +675,40 @@ def effective_parameters(canvas):
     )
     right.axvline(best.time, color="0.4", linestyle=":", label="when to stop")
     finish(right, "isotropic inputs, p = n/2", "time t", "excess risk")
+
+
+def optimisers(canvas):
+    """Draw where the feature turns along signs, and the test errors of descent and of Adam over their rates."""
+    left, right = canvas.subplots(1, 2)
+
+    def measured(arm, replicates):
+        cells = [ph.studies.Cell(arm, {}, replicate) for replicate in range(replicates)]
+        tables = [adam_vs_sgd.measure(cell, ph.studies.Streams(0, "plot", cell.replicate)) for cell in cells]
+        return pd.concat([table.assign(replicate=replicate) for replicate, table in enumerate(tables)])
+
+    sparsities = np.arange(25, 85)
+    settings = adam_vs_sgd.N, adam_vs_sgd.TURN_DIMENSION, sparsities, adam_vs_sgd.TURN_DEVIATION
+    growth = ph.theory.adam_feature_noise.sign_growth(*settings, active=0.5)
+    for index, (arm, (rule, power)) in enumerate(adam_vs_sgd.TURN_RULES.items()):
+        if arm != adam_vs_sgd.STARTS:  # the same prediction as for signs
+            line = ph.theory.adam_feature_noise.flip_threshold(*settings, power, active=0.5)
+            theory(left, growth, line, label=f"q = {power}", colour=f"C{index}")
+        rows = measured(arm, 6)
+        measurement(left, rows[rows["quantity"] == "threshold"], "growth", f"{rule} {power}", f"C{index}")
+    finish(left, "where the feature turns", "growth g of the noise along signs", "feature noise α")
+
+    rows = {arm: measured(arm, 4) for arm in (adam_vs_sgd.DESCENT, adam_vs_sgd.ADAM)}
+    arms = {
+        "descent": (adam_vs_sgd.DESCENT, ""),
+        "Adam": (adam_vs_sgd.ADAM, ""),
+        "decay": (adam_vs_sgd.ADAM, "decayed "),
+    }
+    for (label, (arm, decayed)), colour in zip(arms.items(), ("C0", "C1", "C2"), strict=True):
+        here = rows[arm][rows[arm]["quantity"] == f"{decayed}test_error"]
+        measurement(right, here, "rate", label, colour)
+    right.axhline(0.5, color="0.6", linewidth=1.0, linestyle=":")
+    right.set(ylim=(-0.04, 1.04))
+    finish(right, "feature noise of 0.3", "learning rate", "share of wrong test images", y_scale="linear")
 
 
 def draw(folder):

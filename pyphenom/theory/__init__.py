@@ -1,6 +1,7 @@
 """Analytic models: pure functions of their parameters, float64, no randomness."""
 
 from . import (
+    adam_feature_noise,
     class_spectrum,
     classifier_descent,
     effective_parameters,
@@ -23,6 +24,7 @@ from .risk import Risk
 
 __all__ = [
     "Risk",
+    "adam_feature_noise",
     "class_spectrum",
     "classifier_descent",
     "effective_parameters",
