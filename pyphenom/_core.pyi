@@ -28,6 +28,7 @@ __all__: list[str] = [
     "gaussian_mlp_order",
     "gaussian_mlp_outputs",
     "gaussian_mlp_train_epoch",
+    "hard_margin",
     "kl_divergence",
     "kl_inverse",
     "kl_inverse_gradient",
@@ -627,6 +628,15 @@ def gaussian_mlp_train_epoch(
 ) -> GaussianEpoch:
     """
     One epoch; changes the arrays and `progress` in place.
+    """
+
+def hard_margin(
+    K: numpy.typing.NDArray[numpy.float64],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    max_exchanges: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], str, int, int]:
+    """
+    (alpha, end, sweeps, exchanges) of min 1/2 a'Ka - 1'a over a >= 0, K (n, n) symmetric.
     """
 
 def kl_divergence(
