@@ -4,6 +4,7 @@
 
 namespace pyphenom {
 
+void bind_cnn_descent(pybind11::module_& module);
 void bind_curvature(pybind11::module_& module);
 void bind_hard_margin(pybind11::module_& module);
 void bind_interpolation(pybind11::module_& module);
