@@ -156,6 +156,7 @@ def test_separability_is_decided_at_the_border(norm):
     check_witness(hard_margin(X, y, norm), X, y)
     X[:2, 1] = 1e-6
     check(hard_margin(X, y, norm), X, y)
+    assert not hard_margin(np.zeros((3, 2)), [1, -1, 1], norm).separable
     zero = np.array([[1.0, 2.0], [0.0, 0.0]])
     solution = hard_margin(zero, [1, -1], norm)
     assert not solution.separable
