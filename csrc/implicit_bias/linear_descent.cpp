@@ -77,10 +77,13 @@ PYPHENOM_CLONES void add_compensated(const double* r, double* c, double* rest, I
 }
 
 PYPHENOM_CLONES double smallest(const double* m, Index n) {
-    double least = m[0];
-#pragma omp simd reduction(min : least)
-    for (Index i = 0; i < n; ++i) least = m[i] < least ? m[i] : least;
-    return least;
+    double least[lanes];
+    std::fill_n(least, lanes, m[0]);
+    const Index whole = n / lanes * lanes;
+    for (Index i = 0; i < whole; i += lanes)
+        for (Index k = 0; k < lanes; ++k) least[k] = m[i + k] < least[k] ? m[i + k] : least[k];
+    for (Index i = whole; i < n; ++i) least[0] = std::min(least[0], m[i]);
+    return *std::min_element(least, least + lanes);
 }
 
 PYPHENOM_CLONES double sum_of(const double* x, Index n) {
