@@ -9,11 +9,11 @@
 namespace pyphenom::implicit_bias {
 namespace {
 
-constexpr double rounding = 1e-14;    // a gradient that is this small against its terms is zero
-constexpr double longest = 1000;      // the condition of the systems grows with the step
-constexpr double relaxed = 40;
-constexpr int newton_steps = 20;
-constexpr double factorisation = 4;   // its work, in substeps
+constexpr double rounding = 1e-14;   // a gradient that is this small against its terms is zero
+constexpr double longest = 1000;     // the condition of the systems grows with the step
+constexpr double relaxed = 40;       // the slowest rate, per unit of log t, at which only the minimiser is left
+constexpr int newton_steps = 20;     // at most
+constexpr double factorisation = 4;  // its work, in substeps
 
 std::size_t size_of(Index entries) { return static_cast<std::size_t>(entries); }
 
