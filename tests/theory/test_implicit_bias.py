@@ -161,7 +161,7 @@ def test_the_smoothed_margin_lies_closely_below(margins, norm, degree):
 def test_the_smoothed_margin_never_falls_under_the_flow():
     """A ReLU network of degree two in steps of a thousandth, from where its loss is below one."""
     rng = np.random.default_rng(0)
-    X, y, m = rng.standard_normal((4, 3)), np.array([1.0, -1.0, 1.0, -1.0]), 8
+    X, y, m = rng.standard_normal((4, 3)), np.array([1.0, -1.0, 1.0, -1.0]), 20
     theta = rng.standard_normal(4 * m)
 
     def margins(theta):
