@@ -48,7 +48,7 @@ BENIGN, TEMPERED, CATASTROPHIC = "benign spectrum", "tempered spectrum", "catast
 CUBE, FIFTH, FLIPPED = "ReLU^3 network", "ReLU^5 network", "ReLU network, flipped labels"
 SYNTHETIC, DIGITS = "mixture with a border", "digits with a border"
 SPECTRA, NETWORKS = (BENIGN, TEMPERED, CATASTROPHIC), (CUBE, FIFTH, FLIPPED)
-REPLICATES = {"smoke": 3, "quick": 16, "full": 64}
+REPLICATES = {"smoke": 2, "quick": 16, "full": 64}
 
 SAMPLES = (25, 50, 100, 200)  # of the linear arms
 DRAWS, LABELS = 10, 10  # of inputs, and of labels on each, averaged in a cell
