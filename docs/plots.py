@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.integrate import solve_ivp
 from scipy.optimize import nnls
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
@@ -709,6 +710,78 @@ def optimisers(canvas):
     right.axhline(0.5, color="0.6", linewidth=1.0, linestyle=":")
     right.set(ylim=(-0.04, 1.04))
     finish(right, "feature noise of 0.3", "learning rate", "share of wrong test images", y_scale="linear")
+
+
+def benign_overfitting(canvas):
+    """Draw the risk of pure noise for three kinds of spectra, and the averaging classifier with noise on a border."""
+    left, right = canvas.subplots(1, 2)
+    rng, p, counts, line = np.random.default_rng(0), 3000, np.array([20, 50, 120, 300]), np.geomspace(16, 400, 30)
+    index = np.arange(1.0, p + 1)
+    spectra = {
+        "benign: 3 large, 3000 small": np.where(index <= 3, 1.0, 3e-4),
+        "tempered: i^-1.5": index**-1.5,
+        "catastrophic: exp(-sqrt i)": np.exp(-np.sqrt(index)),
+    }
+    for colour, (label, spectrum) in zip(("C0", "C1", "C2"), spectra.items(), strict=True):
+        shape = ph.theory.benign_overfitting.bartlett_shape(spectrum, np.zeros(p), line, noise_variance=1.0)
+        theory(left, line, shape.exact.variance, label=label, colour=colour)
+        left.plot(line, shape.variance, ":", color=colour, linewidth=1)
+        found = np.empty((12, counts.size))
+        for replicate, point in np.ndindex(found.shape):
+            X = rng.standard_normal((counts[point], p)) * np.sqrt(spectrum)
+            fit = X.T @ np.linalg.solve(X @ X.T, rng.standard_normal(counts[point]))
+            found[replicate, point] = spectrum @ fit**2
+        measurement(left, tidy(counts, found), "x", label, colour)
+    finish(left, "minimum norm, labels of pure noise", "samples n", "excess risk over the noise variance")
+
+    deviations, fine = np.array([0.5, 1.0, 1.5, 2.0, 3.0, 4.0]), np.linspace(0.0, 4.2, 30)
+    mean = np.repeat([0.25, 0.0], [64, 80])
+    for colour, n in zip(("C0", "C1", "C2"), (10, 40, 160), strict=True):
+        spreads = [np.repeat([0.25, deviation**2], [64, 80]) for deviation in fine]
+        curve = [ph.theory.averaging_classifier.error(mean, spread, n) for spread in spreads]
+        theory(right, fine, curve, label=f"n = {n}", colour=colour)
+        found = np.empty((20, deviations.size))
+        for replicate, point in np.ndindex(found.shape):
+            scale = np.repeat([0.5, deviations[point]], [64, 80])
+            w = (mean + scale * rng.standard_normal((n, 144))).mean(axis=0)
+            found[replicate, point] = np.mean((mean + scale * rng.standard_normal((400, 144))) @ w < 0)
+        measurement(right, tidy(deviations, found), "x", f"n = {n}", colour)
+    finish(right, "averaging classifier", "deviation of 80 border pixels", "test error", "linear", "linear")
+
+
+def implicit_bias(canvas):
+    """Draw gradient flow on its way to the limit, and margins under batch normalisation."""
+    left, right = canvas.subplots(1, 2)
+    rows = np.array([[2.0, 0.4], [0.3, 1.0], [3.0, 3.0]])
+    limit = ph.theory.implicit_bias.exponential_flow(rows, [15 / 47, 42.5 / 47])
+    early = solve_ivp(lambda _, w: rows.T @ np.exp(-rows @ w), (0, 1), np.zeros(2), rtol=1e-9, atol=1e-9).y[:, -1]
+    times = np.linspace(0, 75, 300)
+    way = solve_ivp(lambda s, w: rows.T @ np.exp(s - rows @ w), (0, 75), early, "LSODA", times, rtol=1e-9, atol=1e-9).y
+    off = np.linalg.norm(way.T - times[:, None] * limit.weights - limit.offset, axis=1)
+    losses = np.exp(times[:, None] - way.T @ rows.T).sum(axis=1) / limit.loss_constant - 1
+    left.plot(times, off, "C0", label="distance of w(t) from its limit")
+    left.plot(times, np.abs(losses), "C1", label="| t L(t) γ² − 1 |")
+    left.plot(times, off[100] * np.exp(limit.relaxation * (times[100] - times)), "C0--", label="slope −ρ")
+    finish(left, "gradient flow on three rows", "log t", "distance", "linear")
+
+    rng, n, d, steps = np.random.default_rng(0), 12, 30, 700
+    marks = np.unique(np.geomspace(5, steps, 60).astype(int))
+    for colour, label in (("C0", "batch normalisation"), ("C1", "plain descent")):
+        for draw in range(5):
+            Z, g, seen = rng.standard_normal((n, d)), 1.0, []
+            w = rng.standard_normal(d) / np.sqrt(d)
+            for step in range(1, steps + 1):
+                m = Z @ w
+                size = np.sqrt(np.mean(m**2)) if colour == "C0" else 1.0
+                pull = 0.05 / (1 + np.exp(g * m / size)) / n
+                if colour == "C0":
+                    w, g = w + g / size * Z.T @ (pull - pull @ m * m / (n * size**2)), g + pull @ m / size
+                else:
+                    w = w + Z.T @ pull
+                if step in marks:
+                    seen.append(ph.theory.implicit_bias.margin_discrepancy(Z @ w))
+            right.plot(marks, seen, colour, linewidth=1, label="_" if draw else label)
+    finish(right, "spread of the margins", "step", "2 Var / mean square")
 
 
 def draw(folder):

@@ -2,6 +2,8 @@
 
 from . import (
     adam_feature_noise,
+    averaging_classifier,
+    benign_overfitting,
     class_spectrum,
     classifier_descent,
     effective_parameters,
@@ -10,6 +12,7 @@ from . import (
     fixed_design,
     gradient_flow,
     hidden_features,
+    implicit_bias,
     links,
     logistic_regression,
     max_margin,
@@ -18,6 +21,7 @@ from . import (
     scaling_laws,
     sgd_noise,
     sphere,
+    two_layer_cnn,
     universal_approximation,
 )
 from .risk import Risk
@@ -25,6 +29,8 @@ from .risk import Risk
 __all__ = [
     "Risk",
     "adam_feature_noise",
+    "averaging_classifier",
+    "benign_overfitting",
     "class_spectrum",
     "classifier_descent",
     "effective_parameters",
@@ -33,6 +39,7 @@ __all__ = [
     "fixed_design",
     "gradient_flow",
     "hidden_features",
+    "implicit_bias",
     "links",
     "logistic_regression",
     "max_margin",
@@ -41,5 +48,6 @@ __all__ = [
     "scaling_laws",
     "sgd_noise",
     "sphere",
+    "two_layer_cnn",
     "universal_approximation",
 ]

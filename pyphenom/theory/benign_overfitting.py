@@ -1,0 +1,404 @@
+r"""When interpolation of noisy labels is harmless in a linear model: effective ranks, and kinds of spectra.
+
+Minimum-norm interpolation puts the label noise into directions that the spectrum has in plenty. Bartlett, Long, Lugosi
+and Tsigler bound its risk by two effective ranks, up to a constant that nobody knows: what is returned here is the
+**shape** of such a bound, the expression that the constant multiplies, with the risk in the limit of
+`ridge_regression` beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import _checks, ridge_regression
+from ._checks import Array, Values
+from .risk import Risk, describe
+
+__all__ = [
+    "Decay",
+    "EffectiveRanks",
+    "RiskShape",
+    "bartlett_shape",
+    "critical_rank",
+    "decay",
+    "effective_ranks",
+    "tsigler_bartlett_shape",
+]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EffectiveRanks:
+    r"""Effective ranks of the tails of a spectrum, for k = 0, 1, ..., rank - 1.
+
+    Attributes
+    ----------
+    r : array (rank,)
+        :math:`r_k = \sum_{i>k}\lambda_i/\lambda_{k+1}`.
+    R : array (rank,)
+        :math:`R_k = (\sum_{i>k}\lambda_i)^2/\sum_{i>k}\lambda_i^2`; :math:`r_k \le R_k \le r_k^2`.
+    """
+
+    r: Array
+    R: Array
+
+    def to_dict(self) -> dict[str, Array]:
+        """Return the fields by name."""
+        return {"r": self.r, "R": self.R}
+
+    def __repr__(self) -> str:
+        return describe("EffectiveRanks", dict(self.to_dict()))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RiskShape:
+    """The two parts of a bound on the excess risk, without the unknown constant in front, and the risk itself.
+
+    Attributes
+    ----------
+    critical_rank : float or array
+        :math:`k^*`; ``inf`` where there is none.
+    bias, variance : float or array
+        What the constant of the theorem multiplies; ``inf`` where there is no critical rank.
+    exact : Risk
+        `ridge_regression.risk` at the same parameters.
+    """
+
+    critical_rank: Values
+    bias: Values
+    variance: Values
+    exact: Risk
+
+    @property
+    def status(self) -> str:
+        """``"ok"``, or in words why the bound is infinite."""
+        if np.isfinite(self.critical_rank).all():
+            return "ok"
+        return (
+            "no tail of the spectrum has an effective rank of n at some n: there the theorem says nothing and the "
+            "bound is infinite; take fewer samples, more eigenvalues or a smaller factor"
+        )
+
+    def to_dict(self) -> dict[str, Values | str]:
+        """Return the fields by name, the exact parts as ``exact_bias`` and ``exact_variance``."""
+        return {
+            "critical_rank": self.critical_rank,
+            "bias": self.bias,
+            "variance": self.variance,
+            "exact_bias": self.exact.bias,
+            "exact_variance": self.exact.variance,
+            "status": self.status,
+        }
+
+    def __repr__(self) -> str:
+        numbers = {key: value for key, value in self.to_dict().items() if not isinstance(value, str)}
+        return describe("RiskShape", numbers) + ("" if self.status == "ok" else f": {self.status}")
+
+
+@dataclass(frozen=True)
+class Decay:
+    """What a decay of the spectrum makes of label noise, as n grows.
+
+    Attributes
+    ----------
+    kind : str
+        "benign", "tempered" or "catastrophic".
+    variance : float
+        Limit of the variance of the minimum-norm interpolant per noise variance: 0, a number, or ``inf``.
+    """
+
+    kind: Literal["benign", "tempered", "catastrophic"]
+    variance: float
+
+
+def effective_ranks(eigenvalues: ArrayLike) -> EffectiveRanks:
+    r"""Effective ranks :math:`r_k` and :math:`R_k` of all tails of a spectrum.
+
+    Parameters
+    ----------
+    eigenvalues : array (p,)
+        :math:`\lambda_1\ge\lambda_2\ge\dots` of the covariance of the inputs; zeros at the end are dropped.
+
+    Returns
+    -------
+    EffectiveRanks
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a spectrum that is empty, not decreasing, negative, zero or infinite.
+
+    References
+    ----------
+    Bartlett, Long, Lugosi, Tsigler 2020, "Benign overfitting in linear regression", Definition 3.
+
+    Examples
+    --------
+    >>> effective_ranks([2.0, 1.0, 1.0])
+    EffectiveRanks(r=[2., 2., 1.], R=[2.666667, 2.      , 1.      ])
+    """
+    spectrum = _decreasing(eigenvalues)
+    tail = _tails(spectrum)
+    return EffectiveRanks(tail / spectrum, tail**2 / _tails(spectrum**2))
+
+
+def critical_rank(eigenvalues: ArrayLike, n: ArrayLike, ridge: ArrayLike = 0.0, factor: float = 1.0) -> Values:
+    r"""Return the number of directions that are learnt, the least k whose tail is as wide as n samples.
+
+    .. math:: k^* = \min\Bigl\{k\ge0: n\lambda+\sum_{i>k}\lambda_i\ge bn\lambda_{k+1}\Bigr\} ,
+
+    without ridge :math:`\min\{k: r_k\ge bn\}`.
+
+    Parameters
+    ----------
+    eigenvalues : array (p,)
+        As in `effective_ranks`.
+    n : float or array
+        Number of samples.
+    ridge : float or array
+        :math:`\lambda`, scaled by n. With a ridge :math:`k^*\le` rank.
+    factor : float
+        b > 0, a constant of the theorem; its value is not known.
+
+    Returns
+    -------
+    float or array
+        ``inf`` where there is no such k.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `effective_ranks`, and for parameters out of range.
+
+    References
+    ----------
+    Bartlett et al. 2020, Theorem 4; Tsigler and Bartlett 2023.
+
+    Examples
+    --------
+    >>> critical_rank(1.0 / np.arange(1.0, 20001.0) ** 2, [50, 200, 800])
+    array([ 49., 201., 834.])
+    """
+    spectrum = _decreasing(eigenvalues)
+    samples, ridge = _checks.positive("n", n), _checks.nonnegative("ridge", ridge)
+    b = float(_checks.positive("factor", factor))
+    shape = _checks.broadcast(n=samples, ridge=ridge)
+    counts, penalties = (part.ravel() for part in np.broadcast_arrays(samples, samples * ridge))
+    tail, found = _tails(spectrum), np.empty(counts.size)
+    for at, (count, penalty) in enumerate(zip(counts, penalties, strict=True)):
+        wide = penalty + tail >= b * count * spectrum
+        found[at] = np.argmax(wide) if wide.any() else (spectrum.size if penalty > 0 else np.inf)
+    return _checks.unwrap(found.reshape(shape))
+
+
+def bartlett_shape(
+    eigenvalues: ArrayLike,
+    coefficients: ArrayLike,
+    n: ArrayLike,
+    noise_variance: ArrayLike = 0.0,
+    failure: float = 0.05,
+    factor: float = 1.0,
+) -> RiskShape:
+    r"""Bound on the risk of the minimum-norm interpolant, up to a constant c.
+
+    .. math:: B = |\beta|^2\lambda_1\max\Bigl(\sqrt{\tfrac{r_0}n}, \tfrac{r_0}n, \sqrt{\tfrac{\log(1/\delta)}n}\Bigr),
+              \qquad V = \sigma^2\Bigl(\frac{k^*}n + \frac n{R_{k^*}}\Bigr) .
+
+    With a chance of at least :math:`1-\delta` the risk is at most :math:`c(B + \log(1/\delta)V)`, and its mean over
+    the noise at least :math:`V/c`. The constant is universal for Gaussian inputs, and **not known**: compare orders of
+    magnitude, never values.
+
+    Parameters
+    ----------
+    eigenvalues : array (p,)
+        As in `effective_ranks`.
+    coefficients : array (p,)
+        :math:`\beta` in the eigenbasis.
+    n : float or array
+        Number of samples.
+    noise_variance : float or array
+        :math:`\sigma^2`.
+    failure : float
+        :math:`\delta`, between 0 and 1.
+    factor : float
+        b of `critical_rank`.
+
+    Returns
+    -------
+    RiskShape
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `critical_rank`, and for coefficients of another length.
+
+    References
+    ----------
+    Bartlett, Long, Lugosi, Tsigler 2020, Theorem 4.
+
+    Examples
+    --------
+    >>> found = bartlett_shape(1.0 / np.arange(1.0, 20001.0) ** 2, np.zeros(20000), 50, noise_variance=1.0)
+    >>> round(found.exact.variance / found.variance, 3)
+    0.745
+    """
+    spectrum, beta, samples, noise = _regression(eigenvalues, coefficients, n, noise_variance)
+    if not 0.0 < failure < 1.0:
+        raise ValueError(f"failure: got {failure!r}, expected a probability between 0 and 1")
+    k = critical_rank(spectrum, samples, factor=factor)
+    ranks = effective_ranks(spectrum)
+    size = ranks.r[0] / samples
+    bias = (beta @ beta) * spectrum[0] * np.maximum(np.sqrt(size), size)
+    bias = np.maximum(bias, (beta @ beta) * spectrum[0] * np.sqrt(-np.log(failure) / samples))
+    found = np.isfinite(k)
+    variance = np.asarray(k) / samples + samples / ranks.R[np.where(found, k, 0).astype(int)]
+    return RiskShape(
+        k,
+        _checks.unwrap(np.where(found, bias, np.inf), np.shape(samples)),
+        _checks.unwrap(noise * np.where(found, variance, np.inf)),
+        ridge_regression.risk(eigenvalues, coefficients, n, 0.0, noise_variance),
+    )
+
+
+def tsigler_bartlett_shape(
+    eigenvalues: ArrayLike,
+    coefficients: ArrayLike,
+    n: ArrayLike,
+    ridge: ArrayLike = 0.0,
+    noise_variance: ArrayLike = 0.0,
+    factor: float = 1.0,
+) -> RiskShape:
+    r"""Order of bias and variance of ridge regression, from above and below up to constants.
+
+    .. math:: B \asymp \sum_{i>k}\lambda_i\beta_i^2 + \frac{S^2}{n^2}\sum_{i\le k}\frac{\beta_i^2}{\lambda_i}, \qquad
+              V \asymp \sigma^2\Bigl(\frac kn + \frac{n\sum_{i>k}\lambda_i^2}{S^2}\Bigr), \qquad
+              S = n\lambda + \sum_{i>k}\lambda_i
+
+    with k from `critical_rank`. Without ridge V is that of `bartlett_shape`. The constants are not known.
+
+    Parameters
+    ----------
+    eigenvalues, coefficients, n, noise_variance, factor
+        As in `bartlett_shape`.
+    ridge : float or array
+        :math:`\lambda`, scaled by n: the paper's is :math:`n\lambda`.
+
+    Returns
+    -------
+    RiskShape
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `bartlett_shape`.
+
+    References
+    ----------
+    Tsigler and Bartlett 2023, "Benign overfitting in ridge regression", Theorems 1 and 2.
+
+    Examples
+    --------
+    >>> s = 1.0 / np.arange(1.0, 2001.0) ** 1.5
+    >>> found = tsigler_bartlett_shape(s, np.sqrt(s), 100, ridge=[0.0, 0.01], noise_variance=1.0)
+    >>> (found.exact.total / (found.bias + found.variance)).round(2)
+    array([0.68, 0.58])
+    """
+    spectrum, beta, samples, noise = _regression(eigenvalues, coefficients, n, noise_variance)
+    ridge = _checks.nonnegative("ridge", ridge)
+    shape = _checks.broadcast(n=samples, ridge=ridge, noise_variance=noise)
+    samples, ridge = np.broadcast_arrays(samples, ridge)
+    k = np.asarray(critical_rank(spectrum, samples, ridge, factor))
+    found = np.isfinite(k)
+    index = np.where(found, k, 0).astype(int)
+    total = samples * ridge + np.append(_tails(spectrum), 0.0)[index]
+    squares, missed = (np.append(_tails(part), 0.0)[index] for part in (spectrum**2, spectrum * beta**2))
+    learnt = np.append(0.0, np.cumsum(beta**2 / spectrum))[index]
+    variance = k / samples + samples * squares / total**2
+    bias = missed + learnt * (total / samples) ** 2
+    return RiskShape(
+        _checks.unwrap(k),
+        _checks.unwrap(np.where(found, bias, np.inf)),
+        _checks.unwrap(noise * np.where(found, variance, np.inf), shape),
+        ridge_regression.risk(eigenvalues, coefficients, n, ridge, noise_variance),
+    )
+
+
+def decay(exponent: float, log_exponent: float = 0.0) -> Decay:
+    r"""Kind of the spectrum :math:`\lambda_i = i^{-a}\log^{-b}(i+1)`: what becomes of label noise as n grows.
+
+    Benign for a = 1 and b > 1: the variance goes to 0, as slowly as :math:`1/\log n`. Tempered for a > 1: it goes to
+    :math:`(a-1)\sigma^2`, since :math:`\mathrm{df}_2 = (1-1/a)\,\mathrm{df}_1` in `ridge_regression.risk`.
+    Catastrophic where the spectrum falls faster than every power, ``exponent=inf``: it grows without bound.
+
+    Parameters
+    ----------
+    exponent : float
+        a; ``inf`` for decays faster than every power, such as :math:`e^{-\sqrt i}`.
+    log_exponent : float
+        b.
+
+    Returns
+    -------
+    Decay
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a spectrum that is not summable, a < 1 or a = 1 and b <= 1: its inputs have infinite power.
+
+    References
+    ----------
+    Bartlett et al. 2020, Theorem 6, the benign decays; Mallinar et al. 2022, "Benign, tempered, or catastrophic",
+    Theorem 3.1, the three kinds.
+
+    Examples
+    --------
+    >>> decay(1.5)
+    Decay(kind='tempered', variance=0.5)
+    >>> decay(1.0, log_exponent=2.0).kind
+    'benign'
+    """
+    a = float(_checks.positive("exponent", exponent, infinite=True))
+    b = float(_checks.real("log_exponent", log_exponent))
+    if a < 1.0 or (a == 1.0 and b <= 1.0):
+        raise ValueError(
+            f"exponent: got i^-{a:g} log^-{b:g}(i + 1), expected a spectrum with a finite sum, exponent > 1 or "
+            "exponent = 1 with log_exponent > 1; cut an infinite spectrum off and use the exact risk"
+        )
+    if a == 1.0:
+        return Decay("benign", 0.0)
+    return Decay("catastrophic", np.inf) if np.isinf(a) else Decay("tempered", a - 1.0)
+
+
+def _decreasing(eigenvalues: ArrayLike) -> Array:
+    spectrum = _checks.spectrum("eigenvalues", eigenvalues)
+    if (rises := np.diff(spectrum) > 0).any():
+        k = int(np.argmax(rises))
+        raise ValueError(
+            f"eigenvalues: got {spectrum[k]:g} before {spectrum[k + 1]:g} at position {k}, expected them in decreasing "
+            "order; sort them, and the coefficients with them, by numpy.argsort(-eigenvalues)"
+        )
+    if spectrum[0] == 0.0:
+        raise ValueError("eigenvalues: got zeros only, expected a positive one; inputs without variance have no rank")
+    return spectrum[spectrum > 0]
+
+
+def _tails(values: Array) -> Array:
+    """Sum from every position on to the end, small terms first."""
+    return np.asarray(np.cumsum(values[::-1])[::-1])
+
+
+def _regression(
+    eigenvalues: ArrayLike, coefficients: ArrayLike, n: ArrayLike, noise_variance: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Return the positive spectrum and the coefficients on it; the rest of them is never seen."""
+    spectrum = _decreasing(eigenvalues)
+    beta = _checks.real("coefficients", coefficients)
+    if beta.shape != np.shape(eigenvalues):
+        raise ValueError(f"coefficients: got shape {beta.shape}, expected {np.shape(eigenvalues)}, one per eigenvalue")
+    samples, noise = _checks.positive("n", n), _checks.nonnegative("noise_variance", noise_variance)
+    _checks.broadcast(n=samples, noise_variance=noise)
+    return spectrum, beta[: spectrum.size], samples, noise
