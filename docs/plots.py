@@ -14,7 +14,6 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.integrate import solve_ivp
-from scipy.optimize import nnls
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -550,11 +549,9 @@ def signed_rows(link, n, p, rng):
     return X * np.where(rng.random(n) < chance, 1.0, -1.0)[:, None]
 
 
-def hard_margin(rows):
-    """Return the shortest w with rows @ w >= 1, from its dual: non-negative least squares."""
-    n, p = rows.shape
-    dual, _ = nnls(np.vstack([rows.T, np.ones(n)]), np.append(np.zeros(p), 1.0), maxiter=50 * n)
-    return rows.T @ dual / (1 - dual.sum())
+def separating(rows):
+    """Return the direction of the largest margin."""
+    return ph.implicit_bias.hard_margin(rows, np.ones(len(rows))).weights
 
 
 def logistic_fit(rows, ridge):
@@ -579,8 +576,9 @@ def max_margin(canvas):
         above = ratios[ratios > found.threshold + 0.15]  # at this n nearer points are not always separable
         got = np.empty((2, 10, above.size))
         for replicate, point in np.ndindex(got.shape[1:]):
-            w = hard_margin(signed_rows(link, n, round(above[point] * n), rng))
-            got[:, replicate, point] = 1 / np.linalg.norm(w), w[0] / np.linalg.norm(w)
+            rows = signed_rows(link, n, round(above[point] * n), rng)
+            solution = ph.implicit_bias.hard_margin(rows, np.ones(n))
+            got[:, replicate, point] = solution.margin, solution.weights[0]
         measurement(left, tidy(above, got[0]), "x", name, colour)
         measurement(right, tidy(above, got[1]), "x", name, colour)
     finish(left, "n = 120", "aspect ratio p/n", "margin", y_scale="linear")
@@ -605,7 +603,7 @@ def logistic_regression(canvas):
         errors = np.empty((10, ratios.size))
         for replicate, point in np.ndindex(errors.shape):
             rows = signed_rows(link, n, round(ratios[point] * n), rng)
-            w = hard_margin(rows) if not ridge and ratios[point] > 0.5 else logistic_fit(rows, ridge)
+            w = separating(rows) if not ridge and ratios[point] > 0.5 else logistic_fit(rows, ridge)
             errors[replicate, point] = link.law().error(w[0] / np.linalg.norm(w))
         measurement(left, tidy(ratios, errors), "x", name, colour)
     left.axvline(threshold, color="0.6", linestyle=":", linewidth=1)
@@ -623,7 +621,7 @@ def logistic_regression(canvas):
             link = ph.theory.links.Logistic(signal * share**0.5, signal * (1 - share) ** 0.5)
             for replicate in range(len(errors)):
                 rows = signed_rows(link, n, round(ratio * n), rng)
-                w = hard_margin(rows) if ratio > 0.5 else logistic_fit(rows, 0.0)
+                w = separating(rows) if ratio > 0.5 else logistic_fit(rows, 0.0)
                 errors[replicate, point] = link.law().error(w[0] / np.linalg.norm(w))
         measurement(right, tidy(ratios, errors), "x", f"decay {decay:g}", colour)
     finish(right, "hidden features, signal 3, n = 150", "features p/n", "test error", y_scale="linear")
