@@ -22,7 +22,7 @@ class Gradient:
 class Momentum:
     r"""Heavy ball, or Nesterov's step: :math:`b\leftarrow\mu b+\nabla L`, then :math:`w\leftarrow w-\eta_t b`.
 
-    With `nesterov` :math:`w\leftarrow w-\eta_t(\nabla L+\mu b)`; the conventions of torch.optim.SGD.
+    With ``nesterov`` :math:`w\leftarrow w-\eta_t(\nabla L+\mu b)`; the conventions of torch.optim.SGD.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ Smoothed = tuple[Array, Array, Array]
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """The law of V: a value v of `nodes` with its probability from `weights`, plus `jitter` times N(0, 1).
+    """The law of V: a value v of `nodes` with its probability from `weights`, plus ``jitter`` times N(0, 1).
 
     Attributes
     ----------
