@@ -51,7 +51,7 @@ SPECTRA, NETWORKS = (BENIGN, TEMPERED, CATASTROPHIC), (CUBE, FIFTH, FLIPPED)
 REPLICATES = {"smoke": 2, "quick": 16, "full": 64}
 
 SAMPLES = (25, 50, 100, 200)  # of the linear arms
-DRAWS, LABELS = 1000, 10  # of inputs, over n, and of labels on each, averaged in a cell
+DRAWS, LABELS = 2000, 10  # of inputs, over n, and of labels on each, averaged in a cell
 POWERS = {CUBE: 3, FIFTH: 5, FLIPPED: 1}
 COUNTS = (30, 60, 120, 240)  # samples of the networks, in equal steps of their logarithm
 TRIALS = {CUBE: 20, FIFTH: 30, FLIPPED: 6}  # draws of data and weights averaged in a cell
@@ -60,10 +60,10 @@ SCALES = {CUBE: 0.05, FIFTH: 0.3, FLIPPED: 1e-5}  # of the initial weights' prod
 RANGES = {CUBE: (0.08, 1.0), FIFTH: (0.2, 1.2), FLIPPED: (0.15, 1.5)}  # of the norm, over sqrt(d), or d^(1/4)
 LEVEL, HALVINGS = 0.15, 7  # of the test error on true labels
 CONDITIONS = (0.0, 0.1, 1.0, 10.0, 100.0)  # values of the theory's condition at which the error is measured
-LOSS, MARGIN, STEPS = 0.01, 0.5, 6000
+LOSS, MARGIN, STEPS = 0.01, 0.5, 20000
 
 BORDERS, COMMON = (0.0, 0.5, 1.0, 2.0, 4.0), 0.5  # deviations; of the border that all images share
-MIXTURE, IMAGES = (20, 50, 100), (20, 50, 120)
+MIXTURE, IMAGES = (20, 50, 100), (20, 50, 100)
 HIDDEN = 60  # filters of either sign on digits: with few of them some image has none that responds
 SHOWN, SAMPLINGS = 50, 12  # samples in the figure, and sets of samples averaged in a cell
 
