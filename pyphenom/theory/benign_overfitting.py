@@ -95,7 +95,7 @@ class RiskShape:
 
     def __repr__(self) -> str:
         numbers = {key: value for key, value in self.to_dict().items() if not isinstance(value, str)}
-        return describe("RiskShape", numbers) + ("" if self.status == "ok" else f": {self.status}")
+        return describe("RiskShape", numbers) + f": {self.status}"
 
 
 @dataclass(frozen=True)
@@ -250,9 +250,8 @@ def bartlett_shape(
         raise ValueError(f"failure: got {failure!r}, expected a probability between 0 and 1")
     k = critical_rank(spectrum, samples, factor=factor)
     ranks = effective_ranks(spectrum)
-    size = ranks.r[0] / samples
-    bias = (beta @ beta) * spectrum[0] * np.maximum(np.sqrt(size), size)
-    bias = np.maximum(bias, (beta @ beta) * spectrum[0] * np.sqrt(-np.log(failure) / samples))
+    size, chance = ranks.r[0] / samples, -np.log(failure) / samples
+    bias = (beta @ beta) * spectrum[0] * np.maximum(np.sqrt(np.maximum(size, chance)), size)
     found = np.isfinite(k)
     variance = np.asarray(k) / samples + samples / ranks.R[np.where(found, k, 0).astype(int)]
     return RiskShape(

@@ -249,7 +249,7 @@ def test_a_boundary_of_another_power_is_refuted(few):
 
 
 @pytest.mark.slow
-def test_smoke_confirms_the_phases(few, tmp_path):
+def test_smoke_confirms_the_phases(tmp_path):
     result = run(study, preset="smoke", store=tmp_path)
     words = {verdict.id: verdict.word for verdict in result.verdicts}
     assert not [v.id for v in result.verdicts if v.role == "claim" and v.word == "REFUTED"]
