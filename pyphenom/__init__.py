@@ -12,7 +12,17 @@ from typing import Any
 
 from pyphenom._core import __version__
 
-_SUBPACKAGES = ("bounds", "curvature", "data", "interpolation", "random_features", "report", "studies", "theory")
+_SUBPACKAGES = (
+    "bounds",
+    "curvature",
+    "data",
+    "implicit_bias",
+    "interpolation",
+    "random_features",
+    "report",
+    "studies",
+    "theory",
+)
 
 __all__ = ["__version__", *_SUBPACKAGES]
 

@@ -13,14 +13,18 @@ __all__: list[str] = [
     "GaussianEpoch",
     "GaussianProgress",
     "GaussianTraining",
+    "GradientFlow",
+    "LinearDescent",
     "Network32",
     "Network64",
     "WidthPath",
     "blas",
     "cuda_available",
+    "descend",
     "draw_weights",
     "feature_sizes",
     "features",
+    "flow",
     "gaussian_mlp_divergence",
     "gaussian_mlp_draws",
     "gaussian_mlp_loss_gradient",
@@ -271,6 +275,58 @@ class Network64:
     @property
     def loss_value(self) -> float: ...
 
+class LinearDescent:
+    """
+    A run of full-batch descent on the margins A w.
+    """
+    def __init__(
+        self,
+        method: str,
+        loss: str,
+        step: typing.SupportsFloat | typing.SupportsIndex,
+        decay: typing.SupportsFloat | typing.SupportsIndex,
+        momentum: typing.SupportsFloat | typing.SupportsIndex,
+        beta1: typing.SupportsFloat | typing.SupportsIndex,
+        beta2: typing.SupportsFloat | typing.SupportsIndex,
+        epsilon: typing.SupportsFloat | typing.SupportsIndex,
+        A: numpy.typing.NDArray[numpy.float64],
+        K: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+        initial: numpy.typing.NDArray[numpy.float64],
+        gain: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def margins(self) -> numpy.typing.NDArray[numpy.float64]: ...
+    def position(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        Coefficients of the rows, or weights.
+        """
+    @property
+    def dual(self) -> bool: ...
+    @property
+    def gain(self) -> float: ...
+
+class GradientFlow:
+    """
+    A run of gradient flow on the margins A w.
+    """
+    def __init__(
+        self,
+        loss: str,
+        A: numpy.typing.NDArray[numpy.float64],
+        margins: numpy.typing.NDArray[numpy.float64],
+        log_tau: typing.SupportsFloat | typing.SupportsIndex,
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        unit: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def coordinates(self) -> numpy.typing.NDArray[numpy.float64]: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def stationary(self) -> bool: ...
+    @property
+    def steps(self) -> int: ...
+
 class GaussianArchitecture:
     """
     Widths and activation of a network.
@@ -376,6 +432,15 @@ def cuda_available() -> bool:
     Whether this build holds CUDA kernels.
     """
 
+def descend(
+    runs: collections.abc.Sequence[LinearDescent],
+    steps: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Moves every run by so many steps.
+    """
+
 @typing.overload
 def draw_weights(
     W: numpy.typing.NDArray[numpy.float32],
@@ -441,6 +506,16 @@ def features(
 ) -> None:
     """
     out <- activation(X W^T + bias), or its transpose with `feature_major`.
+    """
+
+def flow(
+    runs: collections.abc.Sequence[GradientFlow],
+    until: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    steps: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> bool:
+    """
+    Moves every run to u = until, by so many attempted steps at most; whether all are there, or have failed.
     """
 
 @typing.overload

@@ -17,7 +17,7 @@ PACKAGE, SOURCES = ROOT / "pyphenom", ROOT / "csrc"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "sympy", "rich", "typer"}
 
-KERNELS = {"random_features", "curvature", "bounds", "interpolation"}
+KERNELS = {"random_features", "curvature", "bounds", "interpolation", "implicit_bias"}
 HIGH = {"phenomena", "report", "cli"}
 # part of the package -> what it may not import: other parts of the package, or packages from outside
 FORBIDDEN = {
@@ -176,7 +176,7 @@ def test_import_is_light(fresh):
 def test_numerics_import_neither_torch_nor_pandas_nor_matplotlib(fresh):
     code = (
         "import json, sys; import pyphenom as ph; "
-        "ph.theory, ph.random_features, ph.bounds, ph.curvature, ph.interpolation, ph.data; "
+        "ph.theory, ph.random_features, ph.bounds, ph.curvature, ph.interpolation, ph.implicit_bias, ph.data; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert not {"torch", "pandas", "matplotlib"} & set(fresh(code))
@@ -190,6 +190,7 @@ DOCUMENTED = (
     "bounds",
     "curvature",
     "interpolation",
+    "implicit_bias",
     "data",
     "networks",
     "studies",
@@ -249,7 +250,16 @@ def test_public_names_are_documented(name, value):
 
 
 def numerical():
-    parts = ("theory.", "random_features.", "bounds.", "curvature.", "interpolation.", "data.", "networks.")
+    parts = (
+        "theory.",
+        "random_features.",
+        "bounds.",
+        "curvature.",
+        "interpolation.",
+        "implicit_bias.",
+        "data.",
+        "networks.",
+    )
     return [case for case in public() if case.id.startswith(parts) and inspect.isfunction(case.values[1])]
 
 

@@ -24,6 +24,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
         },
         "Whether this build holds CUDA kernels.");
     pyphenom::bind_curvature(module);
+    pyphenom::bind_implicit_bias(module);
     pyphenom::bind_interpolation(module);
     pyphenom::bind_gaussian_mlp(module);
     pyphenom::bind_kl_inverse(module);
