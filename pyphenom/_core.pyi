@@ -19,6 +19,7 @@ __all__: list[str] = [
     "Network64",
     "WidthPath",
     "blas",
+    "cnn_advance",
     "cuda_available",
     "descend",
     "draw_weights",
@@ -32,6 +33,7 @@ __all__: list[str] = [
     "gaussian_mlp_order",
     "gaussian_mlp_outputs",
     "gaussian_mlp_train_epoch",
+    "hard_margin",
     "kl_divergence",
     "kl_inverse",
     "kl_inverse_gradient",
@@ -427,6 +429,36 @@ class WidthPath:
         Append features Z (b, n), Z_test (b, m), one a row; returns statistics of the b widths they complete.
         """
 
+def cnn_advance(
+    basis: numpy.typing.NDArray[numpy.float64],
+    gram: numpy.typing.NDArray[numpy.float64],
+    patches: numpy.typing.NDArray[numpy.int32],
+    orientation: numpy.typing.NDArray[numpy.float64],
+    labels: numpy.typing.NDArray[numpy.float64],
+    signs: numpy.typing.NDArray[numpy.float64],
+    *,
+    activations: numpy.typing.NDArray[numpy.float64],
+    coordinates: numpy.typing.NDArray[numpy.float64],
+    weights: numpy.typing.NDArray[numpy.float64],
+    first: numpy.typing.NDArray[numpy.float64],
+    second: numpy.typing.NDArray[numpy.float64],
+    scalars: numpy.typing.NDArray[numpy.float64],
+    margins: numpy.typing.NDArray[numpy.float64],
+    method: str,
+    power: typing.SupportsFloat | typing.SupportsIndex,
+    rate: typing.SupportsFloat | typing.SupportsIndex,
+    decay: typing.SupportsFloat | typing.SupportsIndex,
+    beta1: typing.SupportsFloat | typing.SupportsIndex,
+    beta2: typing.SupportsFloat | typing.SupportsIndex,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex,
+    log_stop: typing.SupportsFloat | typing.SupportsIndex,
+    until: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> None:
+    """
+    Advance every run to step `until`; scalars (runs, 1, 5) hold shrink, log unit, log loss, step and stopped.
+    """
+
 def cuda_available() -> bool:
     """
     Whether this build holds CUDA kernels.
@@ -702,6 +734,15 @@ def gaussian_mlp_train_epoch(
 ) -> GaussianEpoch:
     """
     One epoch; changes the arrays and `progress` in place.
+    """
+
+def hard_margin(
+    K: numpy.typing.NDArray[numpy.float64],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    max_exchanges: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[numpy.typing.NDArray[numpy.float64], str, int, int]:
+    """
+    (alpha, end, sweeps, exchanges) of min 1/2 a'Ka - 1'a over a >= 0, K (n, n) symmetric.
     """
 
 def kl_divergence(

@@ -2,7 +2,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,27 +9,13 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bind.hpp"
+#include "bindings/interrupts.hpp"
 #include "pac_bayes/gaussian_mlp_training.hpp"
 
 namespace pyphenom {
 namespace {
 
 using namespace pac_bayes;
-
-// Hears Ctrl-C without asking for the interpreter's lock after every step of a small network.
-class Interrupts {
-  public:
-    void operator()() {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last_ < std::chrono::milliseconds(50)) return;
-        last_ = now;
-        const py::gil_scoped_acquire gil;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    }
-
-  private:
-    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 Architecture architecture_of(std::vector<Index> widths, const std::string& activation, double slope) {
     Architecture a;

@@ -23,8 +23,10 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
 #endif
         },
         "Whether this build holds CUDA kernels.");
+    pyphenom::bind_cnn_descent(module);
     pyphenom::bind_curvature(module);
     pyphenom::bind_implicit_bias(module);
+    pyphenom::bind_hard_margin(module);
     pyphenom::bind_interpolation(module);
     pyphenom::bind_gaussian_mlp(module);
     pyphenom::bind_kl_inverse(module);
