@@ -2,6 +2,7 @@
 
 from . import (
     class_spectrum,
+    classifier_descent,
     eigenframework,
     expected_kernels,
     fixed_design,
@@ -22,6 +23,7 @@ from .risk import Risk
 __all__ = [
     "Risk",
     "class_spectrum",
+    "classifier_descent",
     "eigenframework",
     "expected_kernels",
     "fixed_design",

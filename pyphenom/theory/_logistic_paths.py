@@ -36,7 +36,7 @@ class Branch:
 
 
 def branch(link: Smooth, thresholds: Array, reach: float, beyond: Array | None = None) -> Branch:
-    """Follow the estimate from many samples per parameter up to the threshold, or past `beyond`, for m links at once."""
+    """Follow the estimate from many samples per parameter to the threshold, or past `beyond`, for m links."""
     last = (1.0 - NEAREST) * thresholds if beyond is None else beyond
     mu = _population(link, thresholds.size, reach)
     log_alpha = np.log(0.02 * np.maximum(mu, 1.0))

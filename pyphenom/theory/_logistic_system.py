@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import expit
 
 from ._checks import Array
-from .links import REACH, Smoothed
+from .links import Smoothed
 
 STEP = 0.14
 FINE = 1.6
@@ -92,9 +92,7 @@ def moments(link: Smooth, mu: Array, alpha: Array, lam: Array, reach: float, ste
         degrees=(f * lam * bend).sum(-1),
         d_pull=-np.stack([(vv * bend).sum(-1), (vz * bend).sum(-1), (v * bend * e).sum(-1)], axis=-1),
         d_square=-2.0 * np.stack([(y * e * bend).sum(-1) for y in (v, z, f * e)], axis=-1),
-        d_degrees=np.stack(
-            [(v * third).sum(-1), (z * third).sum(-1), (f * (bend * D + third * e)).sum(-1)], axis=-1
-        ),
+        d_degrees=np.stack([(v * third).sum(-1), (z * third).sum(-1), (f * (bend * D + third * e)).sum(-1)], axis=-1),
     )
 
 
@@ -144,7 +142,9 @@ def newton(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) -> tu
     parts = []
     for k in range(0, len(x), CHUNK):
         some = slice(k, k + CHUNK)
-        parts.append(descend(functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach), x[some]))
+        parts.append(
+            descend(functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach), x[some])
+        )
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

@@ -24,6 +24,8 @@ from .links import Law, Link
 
 FARTHEST = 1e8
 """Cotangent beyond which a classifier counts as parallel to the signal."""
+CHUNK = 64
+"""Aspect ratios solved at once: their temporary arrays stay in the cache."""
 
 
 def moments(law: Law, b: Array, t: Array) -> tuple[Array, Array, Array, Array]:
@@ -74,6 +76,12 @@ def threshold(link: Link) -> tuple[float, float]:
 
 def maximum(link: Link, psi: Array) -> tuple[Array, Array, Array]:
     """Return margin, cosine and residual for aspect ratios (m,) above the threshold."""
+    parts = [_maximum(link, psi[k : k + CHUNK]) for k in range(0, len(psi), CHUNK)]
+    margin, cosine, residual = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return margin, cosine, residual
+
+
+def _maximum(link: Link, psi: Array) -> tuple[Array, Array, Array]:
     law, (_, reference) = link.law(), threshold(link)
     if reference == 0.0:
         b = level(law, np.zeros_like(psi), psi)

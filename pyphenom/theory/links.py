@@ -1,4 +1,4 @@
-r"""Links: how a label y = ±1 depends on the signal, and the law of :math:`V = y\langle x, \theta_*\rangle` that follows.
+r"""Links: how a label y = ±1 depends on the signal, and the law of :math:`V = y\langle x, \theta_*\rangle`.
 
 Inputs are :math:`x \sim N(0, I_p)` (raw, without :math:`1/\sqrt p`), :math:`\theta_*` is a unit vector and
 :math:`g = \langle x, \theta_*\rangle \sim N(0, 1)`. With :math:`P(y=1 \mid g) = f(g)` and :math:`f(g) + f(-g) = 1` the
@@ -55,7 +55,10 @@ class Law:
 
 
 class Link(Protocol):
-    """What the theory asks of a link."""
+    """What the theory asks of a link; it is hashable, since what is solved for a link once is kept."""
+
+    def __hash__(self) -> int:
+        """Return a hash of the parameters."""
 
     def law(self) -> Law:
         """Return the law of V."""
@@ -66,7 +69,7 @@ class Link(Protocol):
 
 @dataclass(frozen=True)
 class Logistic:
-    r"""Logistic labels, :math:`P(y=1 \mid g) = E\,\mathrm{s}(\varsigma g + hZ)` with :math:`\mathrm{s}(u)=1/(1+e^{-u})`.
+    r"""Logistic labels, :math:`P(y=1 \mid g) = E\,\mathrm{s}(\varsigma g + hZ)`, :math:`\mathrm{s}(u)=1/(1+e^{-u})`.
 
     Attributes
     ----------
@@ -264,7 +267,7 @@ def _rule() -> tuple[Array, Array]:
     may be sharp or jump, and there sharp classifiers look.
     """
     step = 0.04
-    x = np.arange(-3.7, 2.4, step)
+    x = np.arange(-3.45, 2.35, step)
     v = np.exp(x - np.exp(-x))
     mass = step * v * (1.0 + np.exp(-x)) * _density(v)
     return np.concatenate([-v[::-1], v]), np.concatenate([mass[::-1], mass])

