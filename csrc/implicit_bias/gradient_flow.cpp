@@ -11,6 +11,8 @@ namespace {
 
 constexpr double rounding = 1e-13;    // a gradient that is this small against its terms is zero
 constexpr double longest = 1000;      // the condition of the systems grows with the step
+constexpr double relaxed = 50;
+constexpr int newton_steps = 20;
 constexpr double factorisation = 4;   // its work, in substeps
 
 std::size_t size_of(Index entries) { return static_cast<std::size_t>(entries); }
@@ -45,7 +47,11 @@ GradientFlow::GradientFlow(Loss loss, Matrix<const double> rows, const double* m
 
 bool GradientFlow::advance(double u, Index steps) {
     for (Index k = 0; k < steps && u_ < u && !failed_; ++k) {
-        if (!linearise()) return false;
+        if (!stationary_) {
+            failed_ = !linearise() && !stationary_;
+            if (failed_) return false;
+            stationary_ = stationary_ || settle();
+        }
         if (stationary_) {
             u_ = u;
             return true;
@@ -74,9 +80,9 @@ void GradientFlow::gradient(double u, const double* m, double* f) {
     for (Index i = 0; i < n_; ++i) axpy(scale * p[i], rows_.data() + i * r_, f, r_);
 }
 
-// The Hessian at the start of a step, times t + tau.
+// f and the Hessian at m, times t + tau; whether they are in range.
 bool GradientFlow::linearise() {
-    gradient(u_, m_.data(), f_.data());
+    gradient(u_, m_.data(), start_.data());
     const double scale = std::exp(u_ + log_unit_);
     double terms = 0, largest = 0;
     for (Index i = 0; i < n_; ++i) {
@@ -89,35 +95,65 @@ bool GradientFlow::linearise() {
         const double root = std::sqrt(curvature);
         for (Index k = 0; k < r_; ++k) scaled_[size_of(i + k * n_)] = root * rows_[size_of(k + i * r_)];
     }
-    const double size = std::sqrt(squared_norm(f_.data(), r_));
-    start_ = f_;
+    const double size = std::sqrt(squared_norm(start_.data(), r_));
     stationary_ = size <= rounding * terms;
-    failed_ = !stationary_ && !(largest < 1e280 && size < 1e280);
-    if (!stationary_ && !failed_)
-        blas::gram(Matrix<const double>(scaled_.data(), n_, r_), Matrix<double>(gram_.data(), r_, r_));
-    return !failed_;
+    if (!(largest < 1e280 && size < 1e280)) return false;
+    blas::gram(Matrix<const double>(scaled_.data(), n_, r_), Matrix<double>(gram_.data(), r_, r_));
+    return true;
+}
+
+// factor <- the upper triangle of step * Hessian + diagonal, factorised
+bool GradientFlow::factorise(double step, double diagonal) {
+    const Matrix<double> factor(factor_.data(), r_, r_);
+    for (Index j = 0; j < r_; ++j) {
+        for (Index i = 0; i <= j; ++i) factor(i, j) = step * gram_[size_of(i + j * r_)];
+        factor(j, j) += diagonal;
+    }
+    return blas::cholesky(factor);
+}
+
+void GradientFlow::solve(double* f) const {
+    const Matrix<const double> factor(factor_.data(), r_, r_);
+    const Matrix<double> right(f, r_, 1);
+    blas::solve_upper('L', 'T', factor, right);
+    blas::solve_upper('L', 'N', factor, right);
+}
+
+// Where every direction has relaxed to e^-relaxed of where it began, Newton's steps take w to the minimiser. On data
+// that some w separates they find none.
+bool GradientFlow::settle() {
+    if (!factorise(1, -relaxed)) return false;
+    saved_ = c_;
+    saved_margins_ = m_;
+    for (int k = 0; k < newton_steps; ++k) {
+        if (!factorise(1, 0)) break;
+        solve(start_.data());
+        axpy(1, start_.data(), c_.data(), r_);
+        margins_at(start_.data(), trial_.data());
+        m_.swap(trial_);
+        if (!linearise()) break;
+        if (stationary_) return true;
+    }
+    c_ = saved_;
+    m_ = saved_margins_;
+    linearise();
+    return false;
 }
 
 // moved <- the change of c after `count` steps of the linearly implicit Euler method
 bool GradientFlow::substeps(int count, double h, double* moved) {
     const double step = h / count;
-    const Matrix<double> factor(factor_.data(), r_, r_), f(f_.data(), r_, 1);
-    for (Index j = 0; j < r_; ++j) {
-        for (Index i = 0; i <= j; ++i) factor(i, j) = step * gram_[size_of(i + j * r_)];
-        factor(j, j) += 1;
-    }
-    if (!blas::cholesky(factor)) return false;
+    if (!factorise(step, 1)) return false;
     std::fill_n(moved, r_, 0.0);
     for (int k = 1; k <= count; ++k) {
         if (k == 1)
             std::copy_n(m_.data(), n_, trial_.data());
         else
             margins_at(moved, trial_.data());
-        gradient(u_ + (k - 1) * step, trial_.data(), f.data);
-        axpy(step, start_.data(), f.data, r_);  // df/du = f: a straight solution is followed exactly at any step
-        blas::solve_upper('L', 'T', factor, f);
-        blas::solve_upper('L', 'N', factor, f);
-        axpy(step, f.data, moved, r_);
+        gradient(u_ + (k - 1) * step, trial_.data(), f_.data());
+        axpy(step, start_.data(), f_.data(), r_);  // df/du = f: a straight solution is followed exactly at any step
+        solve(f_.data());
+        axpy(step, f_.data(), moved, r_);
     }
     return true;
 }

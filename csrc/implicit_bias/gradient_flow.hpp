@@ -39,6 +39,9 @@ class GradientFlow {
     void margins_at(const double* moved, double* m) const;
     void gradient(double u, const double* m, double* f);
     bool linearise();
+    bool factorise(double step, double diagonal);
+    void solve(double* f) const;
+    bool settle();
 
     Loss loss_;
     Index n_, r_;
@@ -46,7 +49,8 @@ class GradientFlow {
     double u_ = 0, h_ = 0.1, error_ = 0;
     Index steps_ = 0;
     bool stationary_ = false, failed_ = false;
-    std::vector<double> rows_, norms_, m_, c_, slopes_, trial_, f_, start_, scaled_, gram_, factor_, table_;
+    std::vector<double> rows_, norms_, m_, c_, slopes_, trial_, f_, start_, scaled_, gram_, factor_, table_, saved_,
+        saved_margins_;
 };
 
 }  // namespace pyphenom::implicit_bias

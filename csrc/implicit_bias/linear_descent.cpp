@@ -11,6 +11,8 @@
 namespace pyphenom::implicit_bias {
 namespace {
 
+constexpr double log2 = 0.6931471805599453, block = 64;  // of Adam's scale, in powers of two
+
 template <class To, class From>
 PYPHENOM_INLINE To bits(From from) {
     static_assert(sizeof(To) == sizeof(From));
@@ -75,10 +77,13 @@ PYPHENOM_CLONES void add_compensated(const double* r, double* c, double* rest, I
 }
 
 PYPHENOM_CLONES double smallest(const double* m, Index n) {
-    double least = m[0];
-#pragma omp simd reduction(min : least)
-    for (Index i = 0; i < n; ++i) least = m[i] < least ? m[i] : least;
-    return least;
+    double least[lanes];
+    std::fill_n(least, lanes, m[0]);
+    const Index whole = n / lanes * lanes;
+    for (Index i = 0; i < whole; i += lanes)
+        for (Index k = 0; k < lanes; ++k) least[k] = m[i + k] < least[k] ? m[i + k] : least[k];
+    for (Index i = whole; i < n; ++i) least[0] = std::min(least[0], m[i]);
+    return *std::min_element(least, least + lanes);
 }
 
 PYPHENOM_CLONES double sum_of(const double* x, Index n) {
@@ -246,22 +251,23 @@ void LinearDescent::batch_norm(double eta) {
 }
 
 // Without epsilon a step does not depend on the scale of the gradients, which are held times 2^scale: margins of
-// thousands then leave the moments in range.
+// thousands then leave the moments in range. Against moments that are too large to be held so the gradient is zero.
+void LinearDescent::rescale_moments() {
+    const Index d = rows_.weights();
+    const double above = smallest(m_.data(), n_) / log2 - scale_;
+    if (rule_.loss == Loss::squared || !(above < 0 || above >= block) || !std::isfinite(above)) return;
+    double blocks = std::max(std::floor(above / block), -scale_ / block), largest = 0;
+    for (Index j = 0; j < d; ++j) largest = std::max(largest, second_.data()[j]);
+    if (largest > 0) blocks = std::min(blocks, std::floor((900 - std::ilogb(largest)) / (2 * block)));
+    const double factor = largest > 0 ? std::ldexp(1.0, static_cast<int>(std::max(block * blocks, -2000.0))) : 0;
+    multiply_by(factor, first_.data(), d);
+    multiply_by(factor, second_.data(), d);
+    multiply_by(factor, second_.data(), d);
+    scale_ += block * blocks;
+}
+
 void LinearDescent::adam(double eta) {
-    constexpr double log2 = 0.6931471805599453, block = 64;
-    if (rule_.loss != Loss::squared) {
-        const double above = smallest(m_.data(), n_) - scale_ * log2;
-        double blocks = std::floor(above / (block * log2));
-        if (scale_ + block * blocks < 0) blocks = -scale_ / block;
-        if (blocks != 0 && std::isfinite(blocks)) {
-            const int exponent = static_cast<int>(std::clamp(block * blocks, -2000.0, 2000.0));
-            const Index d = rows_.weights();
-            multiply_by(std::ldexp(1.0, exponent), first_.data(), d);
-            multiply_by(std::ldexp(1.0, exponent), second_.data(), d);
-            multiply_by(std::ldexp(1.0, exponent), second_.data(), d);
-            scale_ += block * blocks;
-        }
-    }
+    rescale_moments();
     loss_slopes(rule_.loss, m_.data(), scale_ * log2, p_.data(), n_);
     multiply_by(1 / static_cast<double>(n_), p_.data(), n_);
     const double t = static_cast<double>(t_) + 1;

@@ -53,6 +53,7 @@ class LinearDescent {
     void direction(double eta);
     void normalized_weights();
     void batch_norm(double eta);
+    void rescale_moments();
     void adam(double eta);
 
     Rule rule_;

@@ -19,6 +19,8 @@ from pyphenom.random_features.features import threads
 
 BLOCK_SECONDS = 0.1
 """How long the kernel runs before Ctrl-C is heard and progress is told."""
+LARGEST = 1e150
+"""Size of a weight or margin, whose squares overflow, from which a run counts as diverged."""
 SINGULAR = 1e-10
 """Smallest squared pivot of the Gram matrix over the largest at which coefficients of the rows are used."""
 
@@ -204,11 +206,14 @@ def _path(
     margins: Float,
     gain: Float,
 ) -> DescentPath:
+    with np.errstate(invalid="ignore"):
+        finite: NDArray[np.bool_] = (np.abs(np.concatenate([weights, margins], axis=-1)) < LARGEST).all(axis=-1)
+    for array in (weights, margins, gain):
+        array[~finite] = np.nan
     with np.errstate(invalid="ignore", over="ignore"):
         normalise = isinstance(how, BatchNorm)
         sizes = np.sqrt((margins**2).mean(axis=-1)) if normalise else np.ones_like(gain)
         log_loss = log_mean_loss(margins * (gain / sizes)[..., None] if normalise else margins, loss)
-        finite: NDArray[np.bool_] = np.isfinite(np.concatenate([weights, margins], axis=-1)).all(axis=-1)
     if finite.all():
         status = Status(True, separation(margins))
     else:

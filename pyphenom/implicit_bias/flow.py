@@ -121,12 +121,16 @@ def gradient_flow(
         left, sizes, basis = scipy.linalg.svd(A, full_matrices=False, check_finite=False)
         if sizes[0] == 0:
             raise ValueError("`X` is zero; expected rows that w can tell apart from zero")
-        margins = A @ w
+        margins, rank = A @ w, int((sizes > max(A.shape) * np.finfo(float).eps * sizes[0]).sum())
         # The unit of time: the fastest change at the start.
         log_tau = float(np.log(len(A)) - 2 * np.log(sizes[0]) - _log_slopes(margins, kind).max())
         unit = 1 / np.linalg.norm(A, axis=1).max()
-        runs.append(_core.GradientFlow(kind, np.ascontiguousarray(left * sizes), margins, log_tau, tolerance, unit))
-        bases.append(basis)
+        runs.append(
+            _core.GradientFlow(
+                kind, np.ascontiguousarray(left[:, :rank] * sizes[:rank]), margins, log_tau, tolerance, unit
+            )
+        )
+        bases.append(basis[:rank])
         log_units.append(log_tau)
 
     shape = (len(runs), len(times))

@@ -59,7 +59,9 @@ class LinearPath:
 
         :math:`D=\frac1{n^2}\sum_{ij}(m_i-m_j)^2/|w|_S^2` with :math:`|w|_S^2=\frac1n\sum_i m_i^2`.
         """
-        return _ratio(2 * self.margins.var(axis=-1), (self.margins**2).mean(axis=-1))
+        largest = np.abs(self.margins).max(axis=-1)
+        m = self.margins / np.where(largest == 0, 1.0, largest)[..., None]
+        return _ratio(2 * m.var(axis=-1), (m**2).mean(axis=-1))
 
     def cosine(self, direction: Any) -> Float:
         """Cosine of w and a direction (d,), or one a run (runs, d); (runs, times), 0 at w = 0."""
@@ -118,6 +120,13 @@ def signed_rows(X: Any, y: Any, initial: Any) -> Data:
     if w.shape[-1] != d:
         raise ValueError(f"`initial` has {w.shape[-1]} weights; expected {d}, as many as `X` has columns")
     rows = np.ascontiguousarray(np.broadcast_to(x * labels[..., None], (count, n, d)))
+    with np.errstate(over="ignore"):
+        finite = np.isfinite((rows**2).sum()) and np.isfinite((w**2).sum())
+    if not finite:
+        largest, name = max((np.abs(array).max(), name) for name, array in (("X", x), ("initial", w)))
+        raise ValueError(
+            f"`{name}` holds numbers up to {largest:.3g}, whose squares overflow. Divide {name} by as much"
+        )
     single = x.ndim == 2 and labels.ndim == 1 and w.ndim == 1
     return Data(rows, np.ascontiguousarray(np.broadcast_to(w, (count, d))), single)
 

@@ -7,6 +7,7 @@
 #include "core/blas.hpp"
 #include "core/philox.hpp"
 #include "curvature/tiles.hpp"
+#include "implicit_bias/linear_descent.hpp"
 #include "interpolation/relu_interpolant.hpp"
 #include "lanczos/basis.hpp"
 #include "lanczos/certificate.hpp"
@@ -275,6 +276,66 @@ void test_interpolation() {
     check(refused, "a first knot at the data is refused");
 }
 
+// Products of every shape of panel against plain sums; a step of descent on one row is m <- m + eta |a|^2 e^-m.
+void test_linear_descent() {
+    using namespace implicit_bias;
+    bool close = true;
+    for (const Index n : {1, 8, 9, 23, 33, 104}) {
+        const Index d = n + 5, whole = padded(n);
+        std::vector<double> K(static_cast<std::size_t>(n * n)), A(static_cast<std::size_t>(n * d));
+        for (Index i = 0; i < n; ++i) {
+            for (Index j = 0; j < n; ++j)
+                K[static_cast<std::size_t>(i + j * n)] =
+                    std::cos(static_cast<double>(i * j)) + std::sin(static_cast<double>(i + j));
+            for (Index j = 0; j < d; ++j)
+                A[static_cast<std::size_t>(j + i * d)] = std::sin(static_cast<double>(3 * i + j));
+        }
+        RowPanels rows(Matrix<const double>(A.data(), d, n));
+        Lines x(n), y(n), w(rows.weights()), m(n);
+        for (Index i = 0; i < n; ++i) x.data()[i] = std::cos(static_cast<double>(i));
+        SymmetricPanels(Matrix<const double>(K.data(), n, n)).multiply(x.data(), y.data());
+        rows.add(x.data(), w.data(), m.data());
+        for (Index i = 0; i < n; ++i) {
+            double product = 0, margin = 0;
+            for (Index j = 0; j < n; ++j) product += K[static_cast<std::size_t>(i + j * n)] * x.data()[j];
+            for (Index j = 0; j < d; ++j) margin += A[static_cast<std::size_t>(j + i * d)] * w.data()[j];
+            close = close && std::fabs(y.data()[i] - product) < 1e-12 && std::fabs(m.data()[i] - margin) < 1e-10;
+        }
+        for (Index j = 0; j < d; ++j) {
+            double weight = 0;
+            for (Index i = 0; i < n; ++i) weight += A[static_cast<std::size_t>(j + i * d)] * x.data()[i];
+            close = close && std::fabs(w.data()[j] - weight) < 1e-12;
+        }
+        for (Index i = n; i < whole; ++i) close = close && y.data()[i] == 0;
+    }
+    check(close, "panels");
+    const double slopes[] = {-700, -1, 0, 1, 36, 700, 745, 800, NAN};
+    double p[9];
+    loss_slopes(Loss::exponential, slopes, 0, p, 9);
+    bool exact = std::isnan(p[8]) && p[7] == 0;
+    for (int i = 0; i < 6; ++i) exact = exact && std::fabs(p[i] / std::exp(-slopes[i]) - 1) < 5e-16;
+    check(exact && p[6] > 0, "slopes of the exponential loss");
+    const double a[] = {0.6, -0.8}, k = 1, w0[] = {0, 0};
+    Rule rule;
+    rule.step = 0.5;
+    double m = 0;
+    for (const bool dual : {true, false}) {
+        LinearDescent run(rule, Matrix<const double>(a, 2, 1),
+                          dual ? Matrix<const double>(&k, 1, 1) : Matrix<const double>(), w0, 1);
+        run.advance(1000);
+        m = 0;
+        for (int t = 0; t < 1000; ++t) m += 0.5 * std::exp(-m);
+        check(run.dual() == dual && std::fabs(run.margins()[0] - m) < 1e-13, "descent on one row");
+    }
+    bool refused = false;
+    try {
+        parse_method("newton");
+    } catch (const std::invalid_argument&) {
+        refused = true;
+    }
+    check(refused, "a method of no name is refused");
+}
+
 }  // namespace
 
 int main() {
@@ -289,6 +350,7 @@ int main() {
     test_count();
     test_interpolation();
     test_bound_optimisation();
+    test_linear_descent();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();
     test_path();
