@@ -107,18 +107,22 @@ PYPHENOM_CLONES void move(Matrix<double> A, double keep, double rate, Matrix<con
     for (Index i = 0; i < size; ++i) A.data[i] = keep * A.data[i] - rate * B.data[i];
 }
 
-// The basis by coordinates: those of its vectors that are not zero there.
-struct Rows {
+// The basis by blocks of coordinates: the vectors that are not zero there, with their entries.
+constexpr Index block = 4;
+struct Blocks {
     std::vector<Index> start, vector;
-    std::vector<double> entry;
+    std::vector<double> entries;
 
-    explicit Rows(Matrix<const double> basis) {
+    explicit Blocks(Matrix<const double> basis) {
         start.push_back(0);
-        for (Index k = 0; k < basis.rows; ++k) {
+        for (Index k = 0; k < basis.rows; k += block) {
+            const Index count = std::min(block, basis.rows - k);
             for (Index b = 0; b < basis.cols; ++b) {
-                if (basis(k, b) == 0) continue;
+                const double* from = basis.col(b) + k;
+                if (std::all_of(from, from + count, [](double x) { return x == 0; })) continue;
                 vector.push_back(b);
-                entry.push_back(basis(k, b));
+                entries.insert(entries.end(), from, from + count);
+                entries.resize(vector.size() * block);  // zeros beyond the last coordinate
             }
             start.push_back(static_cast<Index>(vector.size()));
         }
@@ -126,42 +130,55 @@ struct Rows {
 };
 
 struct Adam {
-    double keep_first, keep_second, add_first, add_second, rate, root, epsilon;
+    double keep_first, keep_second, add_first, add_second, root, epsilon;
 };
 
+// w <- the entries after Adam's step
+PYPHENOM_INLINE void step_of_adam(const Adam& how, double rate, const Lanes& gradient, double* first, double* second,
+                                  Lanes& w) {
+    double g[lanes], step[lanes];
+    store(gradient, g);
+#pragma omp simd
+    for (Index l = 0; l < lanes; ++l) {
+        first[l] = how.keep_first * first[l] + how.add_first * g[l];
+        second[l] = how.keep_second * second[l] + how.add_second * g[l] * g[l];
+        const double size = std::sqrt(second[l]) * how.root + how.epsilon;
+        step[l] = size > 0 ? rate * first[l] / size : 0.0;
+    }
+    Lanes taken;
+    load(step, taken);
+    w -= taken;
+}
+
 // One pass over the coordinates: gradient, step, and the activations of the new weights. `adam` is null for descent.
-PYPHENOM_CLONES void step_in_full(const Rows& rows, Matrix<const double> G, double decay, double rate, const Adam* adam,
-                                  State& state, double* gradient) {
-    const Index F = G.rows;
-    const Matrix<double> Z = state.activations;
-    std::fill_n(Z.data, F * Z.cols, 0.0);
-    for (Index k = 0; k < state.weights.cols; ++k) {
-        double* w = state.weights.col(k);
-        for (Index j = 0; j < F; ++j) gradient[j] = decay * w[j];
-        for (Index e = rows.start[k]; e < rows.start[k + 1]; ++e) {
-            const double* g = G.col(rows.vector[e]);
-            const double entry = rows.entry[e];
-#pragma omp simd
-            for (Index j = 0; j < F; ++j) gradient[j] += entry * g[j];
-        }
-        if (adam) {
-            double *first = state.first.col(k), *second = state.second.col(k);
-#pragma omp simd
-            for (Index j = 0; j < F; ++j) {
-                first[j] = adam->keep_first * first[j] + adam->add_first * gradient[j];
-                second[j] = adam->keep_second * second[j] + adam->add_second * gradient[j] * gradient[j];
-                const double size = std::sqrt(second[j]) * adam->root + adam->epsilon;
-                w[j] -= size > 0 ? adam->rate * first[j] / size : 0.0;
+PYPHENOM_CLONES void step_in_full(const Blocks& blocks, Matrix<const double> G, double decay, double rate,
+                                  const Adam* adam, State& state) {
+    const Matrix<double> Z = state.activations, W = state.weights;
+    std::fill_n(Z.data, Z.rows * Z.cols, 0.0);
+    for (Index j = 0; j < G.rows; j += lanes) {
+        for (Index q = 0, k = 0; k < W.cols; ++q, k += block) {
+            const Index count = std::min(block, W.cols - k), first = blocks.start[q], last = blocks.start[q + 1];
+            Lanes w[block] = {}, gradient[block], g, z;
+            for (Index c = 0; c < count; ++c) load(W.col(k + c) + j, w[c]);
+            for (Index c = 0; c < block; ++c) gradient[c] = decay * w[c];
+            for (Index e = first; e < last; ++e) {
+                load(G.col(blocks.vector[e]) + j, g);
+                for (Index c = 0; c < block; ++c) gradient[c] += blocks.entries[block * e + c] * g;
             }
-        } else {
-#pragma omp simd
-            for (Index j = 0; j < F; ++j) w[j] -= rate * gradient[j];
-        }
-        for (Index e = rows.start[k]; e < rows.start[k + 1]; ++e) {
-            double* z = Z.col(rows.vector[e]);
-            const double entry = rows.entry[e];
-#pragma omp simd
-            for (Index j = 0; j < F; ++j) z[j] += entry * w[j];
+            for (Index c = 0; c < count; ++c) {
+                if (adam)
+                    step_of_adam(*adam, rate, gradient[c], state.first.col(k + c) + j, state.second.col(k + c) + j,
+                                 w[c]);
+                else
+                    w[c] -= rate * gradient[c];
+                store(w[c], W.col(k + c) + j);
+            }
+            for (Index e = first; e < last; ++e) {
+                double* to = Z.col(blocks.vector[e]) + j;
+                load(to, z);
+                for (Index c = 0; c < block; ++c) z += blocks.entries[block * e + c] * w[c];
+                store(z, to);
+            }
         }
     }
 }
@@ -202,9 +219,8 @@ void advance(const Data& data, const Update& update, State& state, std::int64_t 
 
     const auto filters = static_cast<std::size_t>(F);
     std::vector<double> store(2 * filters * static_cast<std::size_t>(N)), weights(static_cast<std::size_t>(n));
-    std::vector<double> gradient(filters);
     const Matrix<double> G(store.data(), F, N), P(store.data() + F * N, F, N);
-    const Rows rows(in_span ? Matrix<const double>() : data.basis);
+    const Blocks blocks(in_span ? Matrix<const double>() : data.basis);
 
     for (;;) {
         outputs(data, update.power, state.activations, state.margins);
@@ -234,13 +250,12 @@ void advance(const Data& data, const Update& update, State& state, std::int64_t 
                            update.beta2 * change * change,
                            1 - update.beta1,
                            1 - update.beta2,
-                           rate / (1 - std::pow(update.beta1, t)),
                            1 / std::sqrt(1 - std::pow(update.beta2, t)),
                            update.epsilon > 0 ? update.epsilon * std::exp(-log_unit) : 0.0};
-            step_in_full(rows, G, update.decay, rate, &how, state, gradient.data());
+            step_in_full(blocks, G, update.decay, rate / (1 - std::pow(update.beta1, t)), &how, state);
             state.log_unit = log_unit;
         } else {
-            step_in_full(rows, G, update.decay, rate, nullptr, state, gradient.data());
+            step_in_full(blocks, G, update.decay, rate, nullptr, state);
         }
     }
 }

@@ -247,7 +247,7 @@ class _State:
         runs, _, m, d = self.start.shape
         if self.arrays["weights"].size:
             return np.ascontiguousarray(self.arrays["weights"][:, :, : 2 * m].transpose(0, 2, 1)).reshape(runs, 2, m, d)
-        moved = self.arrays["coordinates"][:, :, : 2 * m].transpose(0, 2, 1) @ self.vectors
+        moved = np.ascontiguousarray(self.arrays["coordinates"][:, :, : 2 * m].transpose(0, 2, 1)) @ self.vectors
         return np.asarray(self.arrays["scalars"][:, 0, 0, None, None, None] * self.start + moved.reshape(runs, 2, m, d))
 
     @property

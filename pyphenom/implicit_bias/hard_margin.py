@@ -12,6 +12,7 @@ import scipy.optimize
 from pyphenom import _core
 from pyphenom._arrays import Float, as_float, as_real, is_tensor, one_of
 from pyphenom.curvature.lanczos import Status
+from pyphenom.implicit_bias._active_set import solve_precisely
 
 NORMS = {"l2": 2.0, "l1": 1.0, "linf": np.inf}
 DUAL_NORMS = {"l2": 2.0, "l1": np.inf, "linf": 1.0}
@@ -74,7 +75,8 @@ class HardMargin:
 
     def __repr__(self) -> str:
         if not self.separable:
-            return f"HardMargin({self.norm}; not separable: no margin above {self.bound:.1e})"
+            what = self.status.message.split(":")[0]  # not separable, or undecided
+            return f"HardMargin({self.norm}; {what}: no margin above {self.bound:.1e})"
         note = "" if self.status.converged else "; not converged (see .status)"
         return (
             f"HardMargin({self.norm}, margin {self.margin:.6g}, {len(self.support)} supports, gap {self.gap:.1e}{note})"
@@ -111,7 +113,8 @@ def hard_margin(X: Any, y: Any, norm: str = "l2", *, tol: float = 1e-8) -> HardM
 
     Notes
     -----
-    l2 is solved in the dual, on the Gram matrix, by coordinate descent and then an active set with exact solves; l1
+    l2 is solved in the dual, on the Gram matrix, by coordinate descent and then an active set with exact solves; where
+    that leaves a gap, the active set goes on with a QR factorisation of its rows, slower and with twice the digits. l1
     and l-infinity by linear programming (HiGHS, which Ctrl-C does not stop). The certificate is computed from X, w and
     :math:`\lambda` alone: margin and bound enclose the largest margin up to rounding, whatever the solver did.
 
@@ -136,8 +139,12 @@ def hard_margin(X: Any, y: Any, norm: str = "l2", *, tol: float = 1e-8) -> HardM
     scale = float(np.abs(x).max())
     # Powers of two leave the digits alone.
     rows = (signs / 2.0 ** np.frexp(scale)[1])[:, None] * x if scale > 0 else signs[:, None] * x
-    w, dual, end = _quadratic(rows) if norm == "l2" else _linear(rows, norm)
-    return _certified(rows, w, dual, 2.0 ** float(np.frexp(scale)[1]) if scale > 0 else 1.0, norm, tol, note, end)
+    unit = 2.0 ** float(np.frexp(scale)[1]) if scale > 0 else 1.0
+    solution = _certified(rows, *(_quadratic(rows) if norm == "l2" else _linear(rows, norm)), unit, norm, tol, note)
+    if norm == "l2" and not solution.status.converged and solution.bound > 1e-13 * scale:
+        precise = solve_precisely(rows, solution.dual, KERNEL_TOLERANCE, 2 * len(rows) + 100)
+        solution = _better(solution, _certified(rows, *precise, unit, norm, tol, note))
+    return solution
 
 
 def _signs(y: Any, n: int) -> tuple[Float, str]:
@@ -222,7 +229,7 @@ def _linear(rows: Float, norm: str) -> tuple[Float, Float, str]:
 
 
 def _certified(
-    rows: Float, w: Float, dual: Float, scale: float, norm: str, tol: float, note: str, end: str
+    rows: Float, w: Float, dual: Float, end: str, scale: float, norm: str, tol: float, note: str
 ) -> HardMargin:
     """Return the solution with margin and bound from w and lambda alone; `rows` are divided by `scale`."""
     dual = dual / dual.sum()
@@ -250,6 +257,11 @@ def _certified(
     )
     zero = np.zeros_like(w)
     return HardMargin(zero, 0.0, dual, bound * scale, 1.0, support, False, norm, Status(False, message + note))
+
+
+def _better(first: HardMargin, second: HardMargin) -> HardMargin:
+    """Return the one that proves more: a margin before none, the smaller gap, the smaller bound."""
+    return min(first, second, key=lambda solution: (not solution.separable, solution.gap, solution.bound))
 
 
 def _status(gap: float, tol: float, end: str, note: str) -> Status:

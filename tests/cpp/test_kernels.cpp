@@ -7,6 +7,8 @@
 #include "core/blas.hpp"
 #include "core/philox.hpp"
 #include "curvature/tiles.hpp"
+#include "implicit_bias/cnn_descent.hpp"
+#include "implicit_bias/hard_margin.hpp"
 #include "implicit_bias/linear_descent.hpp"
 #include "interpolation/relu_interpolant.hpp"
 #include "lanczos/basis.hpp"
@@ -336,6 +338,70 @@ void test_linear_descent() {
     check(refused, "a method of no name is refused");
 }
 
+
+// One problem in the coordinates of the span and in the full space: the same activations.
+void test_cnn_descent() {
+    const Index N = 5, d = 7, n = 4, P = 2, F = 16;
+    std::vector<double> basis(d * N), gram(N * N), labels{1, -1, 1, -1}, signs(F), start(F * d), margins(n);
+    std::vector<std::int32_t> patches{0, 1, 0, 2, 0, 3, 0, 4};
+    std::vector<double> orientation{1, 1, -1, 1, 1, -1, -1, 1};
+    for (Index i = 0; i < d * N; ++i) basis[i] = i % 3 ? std::sin(static_cast<double>(i * i)) : 0;
+    for (Index i = 0; i < F * d; ++i) start[i] = 0.3 * std::cos(static_cast<double>(7 * i));
+    for (Index j = 0; j < F; ++j) signs[j] = j < F / 2 ? 0.125 : -0.125;
+    for (Index a = 0; a < N; ++a)
+        for (Index b = 0; b < N; ++b)
+            for (Index k = 0; k < d; ++k) gram[a + b * N] += basis[k + a * d] * basis[k + b * d];
+    const cnn::Data data{Matrix<const double>(basis.data(), d, N),
+                         Matrix<const double>(gram.data(), N, N),
+                         Matrix<const std::int32_t>(patches.data(), P, n),
+                         Matrix<const double>(orientation.data(), P, n),
+                         labels.data(),
+                         signs.data()};
+    cnn::Update update;
+    update.power = 2;
+    update.rate = 0.5;
+    update.decay = 0.01;
+    update.log_stop = -100;
+    std::vector<double> Z(F * N), C(F * N), W = start;
+    for (Index b = 0; b < N; ++b)
+        for (Index k = 0; k < d; ++k)
+            for (Index j = 0; j < F; ++j) Z[j + b * F] += start[j + k * F] * basis[k + b * d];
+    std::vector<double> other = Z;
+    cnn::State span, full;
+    span.activations = Matrix<double>(Z.data(), F, N);
+    span.coordinates = Matrix<double>(C.data(), F, N);
+    full.activations = Matrix<double>(other.data(), F, N);
+    full.weights = Matrix<double>(W.data(), F, d);
+    span.margins = full.margins = margins.data();
+    cnn::advance(data, update, span, 50);
+    const double loss = span.log_loss;
+    cnn::advance(data, update, full, 20);
+    cnn::advance(data, update, full, 50);
+    double difference = std::fabs(loss - full.log_loss), moved = 0;
+    for (Index i = 0; i < F * N; ++i) {
+        difference = std::max(difference, std::fabs(Z[i] - other[i]));
+        moved = std::max(moved, std::fabs(C[i]));
+    }
+    check(difference < 1e-12 && moved > 0.01 && span.step == 50, "descent in the span is descent");
+    check(loss < std::log(std::log(2.0)), "descent lowers the loss");
+}
+
+#ifdef PYPHENOM_SYSTEM_BLAS
+void test_hard_margin() {
+    const double x[3][2] = {{2, 0.4}, {0.3, 1}, {3, 3}};
+    std::vector<double> K(9), alpha(3);
+    const auto solve = [&](double last) {
+        for (Index i = 0; i < 3; ++i)
+            for (Index j = 0; j < 3; ++j)
+                K[i + 3 * j] = (x[i][0] * x[j][0] + x[i][1] * x[j][1]) * (i == 2 ? last : 1) * (j == 2 ? last : 1);
+        return solve_hard_margin(Matrix<const double>(K.data(), 3, 3), 1e-12, 100, alpha.data(), [] {}).end;
+    };
+    check(solve(1) == HardMarginEnd::solved, "separable rows are solved");
+    check(std::fabs(alpha[0] + alpha[1] - 0.919534) < 1e-6 && alpha[2] == 0, "known multipliers");
+    check(solve(-1) == HardMarginEnd::inseparable, "opposite rows are not separable");
+}
+#endif
+
 }  // namespace
 
 int main() {
@@ -349,11 +415,13 @@ int main() {
     test_certificate();
     test_count();
     test_interpolation();
+    test_cnn_descent();
     test_bound_optimisation();
     test_linear_descent();
 #ifdef PYPHENOM_SYSTEM_BLAS
     test_lanczos();
     test_path();
+    test_hard_margin();
 #endif
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;

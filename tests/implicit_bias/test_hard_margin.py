@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 
 import pyphenom as ph
 from pyphenom.implicit_bias import HardMargin, hard_margin
+from pyphenom.implicit_bias._active_set import solve_precisely
 
 module = importlib.import_module("pyphenom.implicit_bias.hard_margin")
 DUAL = {"l2": 2, "l1": np.inf, "linf": 1}
@@ -193,6 +194,31 @@ def test_rows_of_many_sizes():
     X, y = labelled(50, 80, 9)
     X *= 10.0 ** np.random.default_rng(9).uniform(-4, 4, 50)[:, None]
     check(hard_margin(X, y), X, y)
+
+
+@pytest.mark.parametrize("spectrum", [4, 6])
+def test_a_condition_number_whose_square_is_beyond_the_floats(spectrum):
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((100, 250)) * np.arange(1, 251.0) ** (-spectrum / 2), rng.choice([-1.0, 1.0], 100)
+    check(hard_margin(X, y), X, y)
+    offset = rng.standard_normal((50, 100)) + 1e5
+    check(hard_margin(offset, y[:50]), offset, y[:50])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("n", "d"), [(1, 3), (6, 3), (8, 8), (7, 12), (40, 6)])
+def test_the_precise_solver_from_nothing(n, d, seed):
+    X, y = labelled(n, d, seed)
+    rows = y[:, None] * X
+    w, dual, end = solve_precisely(rows, np.zeros(n), 1e-10, 1000)
+    expected = hard_margin(X, y)
+    assert (end == "solved") == expected.separable
+    if expected.separable:
+        np.testing.assert_allclose(w / np.linalg.norm(w), expected.weights, atol=1e-8)
+        np.testing.assert_allclose(dual @ rows, w, atol=1e-8 * np.abs(w).max())
+    else:
+        assert dual.min() >= 0
+        assert np.abs(dual @ rows).max() < 1e-10 * dual.sum()
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-3, 1e200])
