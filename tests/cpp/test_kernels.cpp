@@ -338,7 +338,6 @@ void test_linear_descent() {
     check(refused, "a method of no name is refused");
 }
 
-
 // One problem in the coordinates of the span and in the full space: the same activations.
 void test_cnn_descent() {
     const Index N = 5, d = 7, n = 4, P = 2, F = 16;
