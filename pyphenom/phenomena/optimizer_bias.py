@@ -163,9 +163,8 @@ def _network(streams: Streams) -> pd.DataFrame:
                 pairs = list(zip(weights, slopes, strict=True))
                 along = -float(sum((part * slope).sum() for part, slope in pairs))
                 size = float(torch.sqrt(sum((slope**2).sum() for slope in slopes)))
-                smallest = float(margins.min())
-                seen.append({"log margin": np.log(smallest) if smallest > 0 else np.nan, "log norm": np.log(norm),
-                             "margin over norm^3": smallest / norm**DEGREE, "log loss": float(log_loss),
+                seen.append({"margin over norm^3": float(margins.min()) / norm**DEGREE, "log norm": np.log(norm),
+                             "log loss": float(log_loss),
                              "off a KKT point": np.sqrt(max(0.0, 2.0 - 2.0 * along / (size * norm)))})  # fmt: skip
             for part, slope in zip(weights, slopes, strict=True):
                 part -= NET_STEP / (largest * max(norm, 1.0) ** (2 * DEGREE - 2)) * slope
@@ -181,21 +180,12 @@ def _at(column: str, value: float, arm: str, quantity: str) -> Select:
     return Select(quantity, arm, where=lambda rows: rows[column] == value)
 
 
-def _change(quantity: str, arm: str, column: str, first: float, last: float) -> Callable[[pd.DataFrame], Any]:
-    """Return the statistic last value minus first value."""
-    def statistic(rows: pd.DataFrame) -> Any:
-        table = Select(quantity, arm, column).measured(rows)
-        return table[last] - table[first]
-
-    return statistic
-
-
 def _settled(degree: float) -> Callable[[pd.DataFrame], Any]:
     """Return the growth of the logarithm of margin over norm^degree in the second half of the steps."""
     def statistic(rows: pd.DataFrame) -> Any:
-        margin, norm = (_change(quantity, NETWORK, "steps", *NET_COUNTS[-2:])(rows)
-                        for quantity in ("log margin", "log norm"))
-        return margin - degree * norm
+        margin, norm = (Select(quantity, NETWORK, "steps").measured(rows)[list(NET_COUNTS[-2:])].to_numpy()
+                        for quantity in ("margin over norm^3", "log norm"))
+        return np.diff(np.log(margin) + (DEGREE - degree) * norm, axis=1)
 
     return statistic
 
@@ -258,7 +248,7 @@ study = Study(
         claim_about("rises", Select("largest fall", NETWORK), Identity(1e-12), "network: once the loss is below one "
                     "the smoothed margin over norm^3 falls in no step"),
         Claim("settles", "the margin over norm^3 grows by less than 5 % in the second half", _settled(DEGREE),
-              Less(0.05), arms=(NETWORK,), quantities=("log margin", "log norm")),
+              Less(0.05), arms=(NETWORK,), quantities=("margin over norm^3", "log norm")),
         Claim("kkt", "and weights align with the gradient: their distance as unit vectors falls by a tenth and more "
               "from 600 to 2500 steps", _apart, Less(float(np.log(0.9))), arms=(NETWORK,),
               quantities=("off a KKT point",)),
@@ -277,7 +267,7 @@ study = Study(
         claim_about("descent-linf", _at("steps", _ADAM_END, ADAM, "linf margin, descent"), Greater(0.95), "descent "
                     "reaches 95 % of the largest l-infinity margin", protects=("adam", "adam-rate")),
         Claim("wrong-degree", "the margin over norm^2 settles too", _settled(DEGREE - 1), Less(0.05), arms=(NETWORK,),
-              quantities=("log margin", "log norm"), protects=("rises", "settles", "kkt", "aligned")),
+              quantities=("margin over norm^3", "log norm"), protects=("rises", "settles", "kkt", "aligned")),
     ),
     figures=(
         Figure("dispersion", "Batch norm, |w| = 4 at the start", "log10 D", "steps", "steps",
