@@ -80,6 +80,7 @@ void bind_implicit_bias(py::module_& module) {
         .def_property_readonly("error", &GradientFlow::error)
         .def_property_readonly("steps", &GradientFlow::steps)
         .def_property_readonly("stationary", &GradientFlow::stationary)
+        .def_property_readonly("stalled", &GradientFlow::stalled)
         .def_property_readonly("failed", &GradientFlow::failed)
         .def("coordinates", [](const GradientFlow& run) { return copied(run.coordinates(), run.dimension()); });
     module.def(

@@ -9,11 +9,11 @@
 namespace pyphenom::implicit_bias {
 namespace {
 
-constexpr double rounding = 1e-13;    // a gradient that is this small against its terms is zero
-constexpr double longest = 1000;      // the condition of the systems grows with the step
-constexpr double relaxed = 50;
-constexpr int newton_steps = 20;
-constexpr double factorisation = 4;   // its work, in substeps
+constexpr double rounding = 1e-14;   // a gradient that is this small against its terms is zero
+constexpr double longest = 1000;     // the condition of the systems grows with the step
+constexpr double relaxed = 40;       // the slowest rate, per unit of log t, at which only the minimiser is left
+constexpr int newton_steps = 20;     // at most
+constexpr double factorisation = 4;  // its work, in substeps
 
 std::size_t size_of(Index entries) { return static_cast<std::size_t>(entries); }
 
@@ -47,12 +47,12 @@ GradientFlow::GradientFlow(Loss loss, Matrix<const double> rows, const double* m
 
 bool GradientFlow::advance(double u, Index steps) {
     for (Index k = 0; k < steps && u_ < u && !failed_; ++k) {
-        if (!stationary_) {
-            failed_ = !linearise() && !stationary_;
+        if (!stationary_ && !stalled_) {
+            failed_ = !linearise();
             if (failed_) return false;
-            stationary_ = stationary_ || settle();
+            stalled_ = !settle() && drowned();
         }
-        if (stationary_) {
+        if (stationary_ || stalled_) {
             u_ = u;
             return true;
         }
@@ -71,6 +71,8 @@ void GradientFlow::margins_at(const double* moved, double* m) const {
     for (Index i = 0; i < n_; ++i) m[i] = m_[size_of(i)] + dot(rows_.data() + i * r_, moved, r_);
 }
 
+double GradientFlow::allowed() const { return tolerance_ * std::max(unit_, std::sqrt(squared_norm(c_.data(), r_))); }
+
 // f <- (t + tau) A^T p / n at the margins m, coordinates along V
 void GradientFlow::gradient(double u, const double* m, double* f) {
     double* p = slopes_.data();
@@ -84,19 +86,20 @@ void GradientFlow::gradient(double u, const double* m, double* f) {
 bool GradientFlow::linearise() {
     gradient(u_, m_.data(), start_.data());
     const double scale = std::exp(u_ + log_unit_);
-    double terms = 0, largest = 0;
+    double largest = 0;
+    terms_ = 0;
     for (Index i = 0; i < n_; ++i) {
         const double m = m_[size_of(i)], p = slopes_[size_of(i)];
         double curvature = p;
         if (loss_ == Loss::logistic) curvature = p / (1 + std::exp(-m));
         if (loss_ == Loss::squared) curvature = scale;
-        terms += norms_[size_of(i)] * (loss_ == Loss::squared ? scale * (1 + std::fabs(m)) : p);
+        terms_ += norms_[size_of(i)] * (loss_ == Loss::squared ? scale * (1 + std::fabs(m)) : p);
         largest = std::max(largest, curvature);
         const double root = std::sqrt(curvature);
         for (Index k = 0; k < r_; ++k) scaled_[size_of(i + k * n_)] = root * rows_[size_of(k + i * r_)];
     }
     const double size = std::sqrt(squared_norm(start_.data(), r_));
-    stationary_ = size <= rounding * terms;
+    lost_ = size <= rounding * terms_;
     if (!(largest < 1e280 && size < 1e280)) return false;
     blas::gram(Matrix<const double>(scaled_.data(), n_, r_), Matrix<double>(gram_.data(), r_, r_));
     return true;
@@ -132,12 +135,18 @@ bool GradientFlow::settle() {
         margins_at(start_.data(), trial_.data());
         m_.swap(trial_);
         if (!linearise()) break;
-        if (stationary_) return true;
+        if (lost_) return stationary_ = true;
     }
     c_ = saved_;
     m_ = saved_margins_;
     linearise();
     return false;
+}
+
+// Whether rounding errors of the gradient move w by more than a step's error may be, in the flattest direction.
+bool GradientFlow::drowned() {
+    const double needed = 1e-16 * terms_ / (0.1 * allowed());
+    return needed > 1 && !factorise(1, -needed);
 }
 
 // moved <- the change of c after `count` steps of the linearly implicit Euler method
@@ -161,7 +170,7 @@ bool GradientFlow::substeps(int count, double h, double* moved) {
 // Accepts at the first column whose estimate is below the tolerance; the next step is that of the column which gets
 // farthest for its work.
 bool GradientFlow::try_step(double h) {
-    const double allowed = tolerance_ * std::max(unit_, std::sqrt(squared_norm(c_.data(), r_)));
+    const double limit = allowed();
     double work = 0, speed = 0, next = h / 4;
     for (int j = 0; j < most; ++j) {
         double* row = table_.data() + j * r_;
@@ -177,12 +186,12 @@ bool GradientFlow::try_step(double h) {
         const double* value = table_.data();
         const double estimate = std::sqrt(squared_distance(value, value + r_, r_));
         if (!std::isfinite(estimate)) break;
-        const double factor = std::clamp(0.9 * std::pow(0.5 * allowed / estimate, 1.0 / (j + 1)), 0.1, 4.0);
+        const double factor = std::clamp(0.9 * std::pow(0.5 * limit / estimate, 1.0 / (j + 1)), 0.1, 4.0);
         if (factor / work > speed) {
             speed = factor / work;
             next = h * factor;
         }
-        if (!(estimate <= allowed)) continue;
+        if (!(estimate <= limit)) continue;
         axpy(1, value, c_.data(), r_);
         margins_at(value, trial_.data());
         m_.swap(trial_);

@@ -28,7 +28,8 @@ class GradientFlow {
     const double* coordinates() const { return c_.data(); }
     double error() const { return error_; }          // the sum of the estimates so far
     Index steps() const { return steps_; }           // accepted
-    bool stationary() const { return stationary_; }  // the gradient is zero to rounding: w stays where it is
+    bool stationary() const { return stationary_; }  // w stands at the minimiser
+    bool stalled() const { return stalled_; }        // w is held where rounding errors hide the gradient
     bool failed() const { return failed_; }          // no step is small enough
 
   private:
@@ -42,13 +43,15 @@ class GradientFlow {
     bool factorise(double step, double diagonal);
     void solve(double* f) const;
     bool settle();
+    bool drowned();
+    double allowed() const;
 
     Loss loss_;
     Index n_, r_;
     double log_unit_, tolerance_, unit_;  // log(tau / n)
-    double u_ = 0, h_ = 0.1, error_ = 0;
+    double u_ = 0, h_ = 0.1, error_ = 0, terms_ = 0;
     Index steps_ = 0;
-    bool stationary_ = false, failed_ = false;
+    bool lost_ = false, stationary_ = false, stalled_ = false, failed_ = false;
     std::vector<double> rows_, norms_, m_, c_, slopes_, trial_, f_, start_, scaled_, gram_, factor_, table_, saved_,
         saved_margins_;
 };

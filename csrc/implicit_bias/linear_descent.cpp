@@ -255,7 +255,7 @@ void LinearDescent::batch_norm(double eta) {
 void LinearDescent::rescale_moments() {
     const Index d = rows_.weights();
     const double above = smallest(m_.data(), n_) / log2 - scale_;
-    if (rule_.loss == Loss::squared || !(above < 0 || above >= block) || !std::isfinite(above)) return;
+    if (rule_.loss == Loss::squared || !((above < 0 && scale_ > 0) || above >= block) || !std::isfinite(above)) return;
     double blocks = std::max(std::floor(above / block), -scale_ / block), largest = 0;
     for (Index j = 0; j < d; ++j) largest = std::max(largest, second_.data()[j]);
     if (largest > 0) blocks = std::min(blocks, std::floor((900 - std::ilogb(largest)) / (2 * block)));

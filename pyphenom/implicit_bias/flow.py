@@ -93,8 +93,8 @@ def gradient_flow(
     Notes
     -----
     Extrapolated linearly implicit Euler steps in :math:`\log(1+t/\tau)`, in coordinates of the span of the rows,
-    O(n^3) each; they lengthen up to 1000 where w turns into :math:`\hat w\log t+\tilde w`. Where the gradient is zero
-    to rounding, as at the minimiser on data that no w separates, w is held from there on.
+    O(n^3) each; they lengthen up to 1000 where w turns into :math:`\hat w\log t+\tilde w`. Once the flow has relaxed to
+    a minimiser, as it does on data that no w separates, it is found by Newton's method and held.
 
     References
     ----------
@@ -147,9 +147,15 @@ def gradient_flow(
         if progress is not None:
             progress(at + 1, len(times))
     margins = np.matmul(weights, data.rows.transpose(0, 2, 1))
-    failed = [i for i, run in enumerate(runs) if run.failed]
+    failed, stalled = ([i for i, run in enumerate(runs) if getattr(run, what)] for what in ("failed", "stalled"))
     if failed:
         status = Status(False, f"run {failed[0]} needs steps too small to make: raise `rtol`, or start nearer to zero")
+    elif stalled:
+        status = Status(
+            False,
+            f"run {stalled[0]} is held where rounding errors hide its gradient, as {len(stalled)} of {len(runs)} are: "
+            "data that are separable in some directions only, or columns of very different scale; rescale them",
+        )
     else:
         still = sum(run.stationary for run in runs)
         note = f"; {still} of {len(runs)} stand at the minimiser of the loss" if still else ""

@@ -219,6 +219,13 @@ def test_descent_reaches_the_max_margin_and_the_rate_of_its_loss():
     assert path.cosine([1, 1, 1, 0, 0])[-1] == pytest.approx(1.0, rel=1e-13)
 
 
+def test_rounding_does_not_add_up_over_a_million_steps():
+    # 1 - m shrinks by 1 - eta x^2 a step: a million equal additions, whose plain sum is off by 1e-11.
+    x, eta, steps = 1e-6, 0.1, 1_000_000
+    path = gradient_descent([[x]], [1], steps, step_size=eta, loss="squared")
+    assert path.weights[-1, 0] == pytest.approx(-np.expm1(steps * np.log1p(-eta * x**2)) / x, rel=1e-14)
+
+
 def test_norms_of_a_margin():
     path = gradient_descent([[3.0, -4.0]], [1], 1, step_size=0.0, initial=[2.0, -1.0])
     assert path.margin("l2")[0] == pytest.approx(10 / np.sqrt(5), rel=1e-15)

@@ -150,6 +150,16 @@ def test_inseparable_data_go_to_the_maximum_of_the_likelihood(log_time):
     assert "1 of 1 stand at the minimiser" in path.status.message
 
 
+def test_data_that_are_separable_in_some_directions_are_told():
+    X = np.random.default_rng(0).standard_normal((6, 10))
+    path = gradient_flow(np.r_[X, X[:1]], np.r_[np.ones(6), -1], [3.0, 20.0, 600.0], loss="logistic")
+    assert not path.status.converged
+    assert "run 0 is held where rounding errors hide its gradient" in path.status.message
+    np.testing.assert_allclose(path.margins[1:, 0], 0, atol=1e-7)  # a pair at odds
+    assert path.margins[1, 1:6].min() > 15
+    assert np.isfinite(path.weights).all()
+
+
 def test_duplicates_and_rows_of_zeros():
     twice = gradient_flow(np.r_[TRIANGLE, TRIANGLE], np.ones(6), [2.0, 20.0])
     once = gradient_flow(TRIANGLE, np.ones(3), [2.0, 20.0])
