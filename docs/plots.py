@@ -12,6 +12,9 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.optimize import nnls
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import pyphenom as ph
@@ -532,6 +535,96 @@ def implicit_regularization(canvas):
             off.append(np.linalg.norm(weights.detach().numpy() - smallest) / np.linalg.norm(smallest))
         right.plot(np.arange(1, 401), off, color=colour, label=name)
     finish(right, "40 samples, 100 weights", "step", "distance from the smallest norm", "linear")
+
+
+def signed_rows(link, n, p, rng):
+    """Return y x for n samples whose labels depend on the first of p coordinates."""
+    X = rng.standard_normal((n, p))
+    if isinstance(link, ph.theory.links.GaussianMixture):
+        return X + link.mean_norm * np.eye(p)[0]
+    if isinstance(link, ph.theory.links.Sign):
+        return X * np.sign(X[:, :1])
+    chance = expit(link.strength * X[:, 0] + link.hidden * rng.standard_normal(n))
+    return X * np.where(rng.random(n) < chance, 1.0, -1.0)[:, None]
+
+
+def hard_margin(rows):
+    """Return the shortest w with rows @ w >= 1, from its dual: non-negative least squares."""
+    n, p = rows.shape
+    dual, _ = nnls(np.vstack([rows.T, np.ones(n)]), np.append(np.zeros(p), 1.0), maxiter=50 * n)
+    return rows.T @ dual / (1 - dual.sum())
+
+
+def logistic_fit(rows, ridge):
+    """Return the minimum of the mean logistic loss plus ridge |w|^2 / 2."""
+    sign = np.where(np.arange(len(rows)) % 2, 1.0, -1.0)  # both classes, and the same loss
+    inverse = 1 / (len(rows) * ridge) if ridge else np.inf
+    model = LogisticRegression(C=inverse, fit_intercept=False, solver="newton-cholesky", max_iter=1000)
+    return model.fit(rows * sign[:, None], sign).coef_[0]
+
+
+def max_margin(canvas):
+    """Draw margin and cosine of the max-margin classifier over the aspect ratio, for three kinds of labels."""
+    left, right = canvas.subplots(1, 2)
+    rng, n, line = np.random.default_rng(0), 120, np.geomspace(0.1, 6, 300)
+    ratios = np.array([0.15, 0.3, 0.6, 1.0, 2.0, 5.0])
+    links = ph.theory.links.Sign(), ph.theory.links.Logistic(2.0), ph.theory.links.GaussianMixture(1.0)
+    for colour, link in zip(("C0", "C1", "C2"), links, strict=True):
+        name = {"Sign": "sign", "Logistic": "logistic, strength 2"}.get(type(link).__name__, "mixture, mean 1")
+        found = ph.theory.max_margin.limit(line, link)
+        theory(left, line[found.separable], found.margin[found.separable], label=name, colour=colour)
+        theory(right, line[found.separable], found.cosine[found.separable], label=name, colour=colour)
+        above = ratios[ratios > found.threshold + 0.15]  # at this n nearer points are not always separable
+        got = np.empty((2, 10, above.size))
+        for replicate, point in np.ndindex(got.shape[1:]):
+            w = hard_margin(signed_rows(link, n, round(above[point] * n), rng))
+            got[:, replicate, point] = 1 / np.linalg.norm(w), w[0] / np.linalg.norm(w)
+        measurement(left, tidy(above, got[0]), "x", name, colour)
+        measurement(right, tidy(above, got[1]), "x", name, colour)
+    finish(left, "n = 120", "aspect ratio p/n", "margin", y_scale="linear")
+    right.set_ylim(0, 1.05)
+    finish(right, "n = 120", "aspect ratio p/n", "cosine to the signal", y_scale="linear")
+
+
+def logistic_regression(canvas):
+    """Draw the test error without and with a ridge, and the double descent of a classifier with hidden features."""
+    left, right = canvas.subplots(1, 2)
+    rng, n = np.random.default_rng(0), 150
+    ratios, link = np.array([0.08, 0.15, 0.6, 1.2, 2.5]), ph.theory.links.Logistic(3.0)
+    threshold = ph.theory.max_margin.separability_threshold(link)
+    line = np.union1d(threshold * np.array([0.97, 0.99, 1.0]), np.geomspace(0.05, 4, 30))
+    for colour, ridge in (("C0", 0.0), ("C1", 1e-3), ("C2", 0.1)):
+        name = f"ridge {ridge:g}" if ridge else "descent, no ridge"
+        if ridge:
+            error = ph.theory.logistic_regression.logistic_ridge(line, link, ridge).error
+        else:
+            error = ph.theory.classifier_descent.descent_limit(line, link).error
+        theory(left, line, error, label=name, colour=colour)
+        errors = np.empty((10, ratios.size))
+        for replicate, point in np.ndindex(errors.shape):
+            rows = signed_rows(link, n, round(ratios[point] * n), rng)
+            w = hard_margin(rows) if not ridge and ratios[point] > 0.5 else logistic_fit(rows, ridge)
+            errors[replicate, point] = link.law().error(w[0] / np.linalg.norm(w))
+        measurement(left, tidy(ratios, errors), "x", name, colour)
+    left.axvline(threshold, color="0.6", linestyle=":", linewidth=1)
+    finish(left, "logistic labels of strength 3, n = 150", "aspect ratio p/n", "test error", y_scale="linear")
+
+    signal, ratios = 3.0, np.array([0.1, 0.2, 0.3, 0.8, 1.5, 3.0, 6.0])
+    for colour, decay in (("C0", 1.0), ("C1", 2.0)):
+        kink = ph.theory.classifier_descent.interpolation_threshold(signal, decay)
+        curve = np.union1d(kink * np.array([0.95, 0.98, 0.99, 1.0]), np.geomspace(0.08, 8, 30))
+        found = ph.theory.classifier_descent.double_descent(curve, signal, decay)
+        theory(right, curve, found.error, label=f"decay {decay:g}", colour=colour)
+        errors = np.empty((16, ratios.size))
+        for point, ratio in enumerate(ratios):
+            share = ph.theory.hidden_features.visible_share(ratio, decay)
+            link = ph.theory.links.Logistic(signal * share**0.5, signal * (1 - share) ** 0.5)
+            for replicate in range(len(errors)):
+                rows = signed_rows(link, n, round(ratio * n), rng)
+                w = hard_margin(rows) if ratio > 0.5 else logistic_fit(rows, 0.0)
+                errors[replicate, point] = link.law().error(w[0] / np.linalg.norm(w))
+        measurement(right, tidy(ratios, errors), "x", f"decay {decay:g}", colour)
+    finish(right, "hidden features, signal 3, n = 150", "features p/n", "test error", y_scale="linear")
 
 
 def draw(folder):

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
 
 from ._checks import Array
-from ._logistic_system import Smooth, descend, moments, newton
+from ._logistic_system import descend, moments, newton
+from ._separability import threshold
+from .links import Link
 
 FACTOR = 1.3
 """Step of the branch in alpha."""
@@ -26,59 +29,57 @@ NEAREST = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Points (k, m) of the branches of m links: mu/alpha, log alpha, log lam/alpha, and the aspect ratio."""
+    """Points (k,) of the branch of a link: mu/alpha, log alpha, log lam/alpha, and the aspect ratio."""
 
     signal: Array
     noise: Array
     step: Array
     aspect_ratio: Array
-    residual: Array
 
 
-def branch(link: Smooth, thresholds: Array, reach: float, beyond: Array | None = None) -> Branch:
-    """Follow the estimate from many samples per parameter to the threshold, or past `beyond`, for m links."""
-    last = (1.0 - NEAREST) * thresholds if beyond is None else beyond
-    mu = _population(link, thresholds.size, reach)
-    log_alpha = np.log(0.02 * np.maximum(mu, 1.0))
-    alpha = np.exp(log_alpha)
-    got = moments(link, mu, alpha, alpha**2, reach)
+def branch(link: Link, reach: float, beyond: float | None = None) -> Branch:
+    """Follow the estimate from many samples per parameter to the threshold, or past the aspect ratio `beyond`."""
+    border, cotangent = threshold(link)
+    last = (1.0 - NEAREST) * border if beyond is None else beyond
+    mu = _population(link, reach)
+    noise = np.log(max(mu, 1.0) * min(0.02, 0.1 / max(cotangent, 1.0)))
+    alpha = np.exp(noise)
+    got = moments(link, np.array([mu]), np.array([alpha]), np.array([alpha**2]), reach)
     # psi = E[1 - D] = lam E h and lam^2 E[e^2] = psi alpha^2, to first order.
-    x = np.stack([mu / alpha, np.log(alpha * got.degrees / alpha**2 / got.square)], axis=-1)
-    points: list[tuple[Array, ...]] = []
+    x = np.array([mu / alpha, np.log(got.degrees[0] / got.square[0] / alpha)])
+    points: list[tuple[float, float, float, float]] = []
     while True:
         if len(points) > 1:
-            guess = 2.0 * x - np.stack([points[-2][0], points[-2][2]], axis=-1)
+            guess = 2.0 * x - np.array([points[-2][0], points[-2][2]])
         else:  # mu stays, lam/alpha grows like alpha
             guess = x * [1.0 / FACTOR, 1.0] + [0.0, np.log(FACTOR)] if points else x
-        x, psi, residual = _at_noise(guess, log_alpha, link, reach)
-        points.append((x[:, 0], log_alpha, x[:, 1], psi, residual))
-        if ((psi >= last).all() and len(points) > 3) or len(points) > 150:
+        x, psi = _at_noise(guess, noise, link, reach)
+        points.append((x[0], noise, x[1], psi))
+        if (psi >= last and len(points) > 3) or len(points) > 150:
             break
-        log_alpha = log_alpha + np.log(FACTOR)
-    return Branch(*(np.stack(column) for column in zip(*points, strict=True)))
+        noise += np.log(FACTOR)
+    return Branch(*np.array(points).T)
 
 
-def on_branch(found: Branch, column: int, threshold: float, psi: Array) -> Array:
+def on_branch(found: Branch, border: float, psi: Array) -> Array:
     """Return the start (m, 3) of Newton's method for aspect ratios below the threshold, from one branch."""
-    ratio = found.aspect_ratio[:, column]
-    stop = int(np.argmax((threshold - ratio <= NEAREST * threshold) | (np.diff(ratio, append=1.0) <= 0))) or len(ratio)
+    ratio = found.aspect_ratio
+    stop = int(np.argmax((border - ratio <= NEAREST * border) | (np.diff(ratio, append=1.0) <= 0))) or len(ratio)
 
     # Both ends of the branch are power laws: straight lines in these coordinates.
     def coordinate(ratio: Array) -> Array:
-        return np.asarray(np.log(ratio) - np.log(threshold - ratio))
+        return np.asarray(np.log(ratio) - np.log(border - ratio))
 
     knots, at = coordinate(ratio[:stop]), coordinate(psi)
     inner = np.clip(at, knots[0], knots[-1])
-    noise = CubicSpline(knots, found.noise[:stop, column])
+    noise = CubicSpline(knots, found.noise[:stop])
     alpha = noise(inner) + np.maximum(at - knots[-1], 0.0) + 0.5 * np.minimum(at - knots[0], 0.0)
-    signal = CubicSpline(knots, found.signal[:stop, column])(inner) * np.where(
-        at < knots[0], np.exp(noise(inner) - alpha), 1.0
-    )
-    step = CubicSpline(knots, found.step[:stop, column])(inner) + 0.5 * np.minimum(at - knots[0], 0.0)
+    signal = CubicSpline(knots, found.signal[:stop])(inner) * np.where(at < knots[0], np.exp(noise(inner) - alpha), 1.0)
+    step = CubicSpline(knots, found.step[:stop])(inner) + 0.5 * np.minimum(at - knots[0], 0.0)
     return np.stack([signal, alpha, step], axis=-1)
 
 
-def ridge_path(link: Smooth, mean: float, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def ridge_path(link: Link, mean: float, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
     """Follow the solution from a large ridge down to the given one; return x (m, 3) and residuals (m,)."""
     start = np.maximum(ridge, 4.0 * (1.0 + psi))
     # There e = 1/2: mu = EV/(2r), alpha = sqrt(psi)/(2r), lam = psi/r.
@@ -89,13 +90,13 @@ def ridge_path(link: Smooth, mean: float, psi: Array, ridge: Array, reach: float
         at = start * (ridge / start) ** (k / count)
         guess = x if k < 2 else 2.0 * x - last
         last = x
-        x, error = newton(guess, link, psi, at, reach)
+        x, error = newton(guess, link, psi, at, reach, tolerance=2e-15 if k == count else 1e-4)
     return x, error
 
 
-def _at_noise(x: Array, log_alpha: Array, link: Smooth, reach: float) -> tuple[Array, Array, Array]:
-    """Solve for x = (mu/alpha, log lam/alpha) at a given alpha; return it with the aspect ratio and the residual."""
-    alpha = np.exp(log_alpha)
+def _at_noise(x: Array, noise: float, link: Link, reach: float) -> tuple[Array, float]:
+    """Solve for x = (mu/alpha, log lam/alpha) at a given alpha; return it with the aspect ratio."""
+    alpha = np.exp([noise])
 
     def system(x: Array) -> tuple[Array, Array]:
         lam = np.exp(x[:, 1]) * alpha
@@ -107,24 +108,19 @@ def _at_noise(x: Array, log_alpha: Array, link: Smooth, reach: float) -> tuple[A
         by = np.stack([got.d_pull / got.loss[:, None], by_noise], axis=1)
         return value, by[:, :, [0, 2]] * np.stack([alpha, lam], axis=-1)[:, None, :]
 
-    x, error = descend(system, x)
+    x = descend(system, x[None])[0]
     lam = np.exp(x[:, 1]) * alpha
-    return x, moments(link, x[:, 0] * alpha, alpha, lam, reach).degrees, error
+    return x[0], float(moments(link, x[:, 0] * alpha, alpha, lam, reach).degrees[0])
 
 
-def _population(link: Smooth, count: int, reach: float) -> Array:
+def _population(link: Link, reach: float) -> float:
     """Return mu without noise: the root of E[V s(-mu V)], which falls with mu."""
-    small = np.full(count, 0.02)
+    small = np.array([0.02])
 
-    def pull(mu: Array) -> Array:
-        return moments(link, mu, small, small**2, reach).pull
+    def pull(mu: float) -> float:
+        return float(moments(link, np.array([mu]), small, small**2, reach).pull[0])
 
-    high = np.ones(count)
-    while (rising := (pull(high) > 0) & (high < 1e8)).any():
-        high = np.where(rising, 2.0 * high, high)
-    low = np.zeros(count)
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        positive = pull(middle) > 0
-        low, high = np.where(positive, middle, low), np.where(positive, high, middle)
-    return 0.5 * (low + high)
+    high = 1.0
+    while pull(high) > 0 and high < 1e8:
+        high *= 2.0
+    return float(brentq(pull, 0.0, high)) if pull(0.0) > 0 > pull(high) else 0.0

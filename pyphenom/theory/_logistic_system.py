@@ -21,25 +21,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
 from ._checks import Array
-from .links import Smoothed
+from .links import REACH, Link
 
 STEP = 0.14
 FINE = 1.6
 CHUNK = 32
 """Aspect ratios solved at once: temporary arrays stay near the cache, and each group stops when it has converged."""
-
-
-class Smooth(Protocol):
-    """What is needed of a link, or of a column of links."""
-
-    def smoothed(self, t: Array, s: Array) -> Smoothed:
-        """Return the smoothed link and its first two derivatives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +51,21 @@ class Moments:
     d_degrees: Array
 
 
-def moments(link: Smooth, mu: Array, alpha: Array, lam: Array, reach: float, step: float = STEP) -> Moments:
+def moments(link: Link, mu: Array, alpha: Array, lam: Array, reach: float, step: float = STEP) -> Moments:
     """Integrate over w; `reach` is the largest |w| that matters."""
     mu, alpha, lam = mu[:, None], alpha[:, None], lam[:, None]
     rho = np.hypot(mu, alpha)
     c, s = mu / rho, alpha / rho
-    centre = prox_of_zero(np.minimum(lam, 1.0))
-    fine = np.minimum(np.where(lam > 8.0 * rho, 0.5 * FINE, FINE), np.minimum(rho, 2.0 * alpha))
-    coarse = fine * np.exp(-np.log(np.maximum(lam, 1.0)) / fine)
-    end = np.arcsinh((reach * rho + lam) / coarse)
+    # Far above rho, lam moves all samples to where the loss is exponential: one bend is left, at the prox of 0.
+    far = lam > 8.0 * rho
+    centre = prox_of_zero(np.where(far, lam, np.minimum(lam, 1.0)))
+    bends = np.log(np.maximum(np.where(far, REACH * rho, lam), 1.0))
+    fine = np.minimum(np.where(far, 0.5 * FINE, FINE), np.minimum(rho, 2.0 * alpha))
+    coarse = fine * np.exp(-bends / fine)
+    # The prox moves two points no further apart.
+    end = np.arcsinh((reach * rho + prox_of_zero(lam)) / coarse)
+    # The density of a mixture has width 1 at a distance.
+    step = min(step, 0.7 / max(reach - REACH, 1.0))
     count = int(np.ceil(end.max() / step))
     x = end * (np.arange(-count, count + 1) / count)
     pi = centre + fine * x + coarse * np.sinh(x)
@@ -108,7 +106,7 @@ def prox_of_zero(lam: Array) -> Array:
     return pi
 
 
-def equations(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def equations(x: Array, link: Link, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
     """Return the relative residuals (m, 3) at x = (mu/alpha, log alpha, log lam/alpha), and the Jacobian (m, 3, 3)."""
     t, alpha = x[:, 0], np.exp(x[:, 1])
     mu, lam = t * alpha, np.exp(x[:, 2]) * alpha
@@ -137,18 +135,19 @@ def equations(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) ->
     return value, jacobian
 
 
-def newton(x: Array, link: Smooth, psi: Array, ridge: Array, reach: float) -> tuple[Array, Array]:
+def newton(
+    x: Array, link: Link, psi: Array, ridge: Array, reach: float, tolerance: float = 2e-15
+) -> tuple[Array, Array]:
     """Polish x (m, 3); return it with the largest residual of each row."""
     parts = []
     for k in range(0, len(x), CHUNK):
         some = slice(k, k + CHUNK)
-        parts.append(
-            descend(functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach), x[some])
-        )
+        system = functools.partial(equations, link=link, psi=psi[some], ridge=ridge[some], reach=reach)
+        parts.append(descend(system, x[some], tolerance))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def descend(system: Callable[[Array], tuple[Array, Array]], x: Array) -> tuple[Array, Array]:
+def descend(system: Callable[[Array], tuple[Array, Array]], x: Array, tolerance: float = 2e-15) -> tuple[Array, Array]:
     """Newton's method with halved steps for m small systems at once; return x and the largest residual of each."""
     best, error, damping = x, np.full(len(x), np.inf), np.ones(len(x))
     move = np.zeros_like(x)
@@ -163,7 +162,7 @@ def descend(system: Callable[[Array], tuple[Array, Array]], x: Array) -> tuple[A
             move[better] = np.clip(ahead, -bound, bound)
         best, error = np.where(better[:, None], x, best), np.where(better, size, error)
         damping = np.where(better, 1.0, damping / 4.0)
-        if ((error < 2e-15) | (damping < 0.01) | ((damping < 1.0) & (error < 1e-13))).all():
+        if ((error < tolerance) | (damping < 0.01) | ((damping < 1.0) & (error < 1e-13))).all():
             break
         x = best - damping[:, None] * move
     return best, error

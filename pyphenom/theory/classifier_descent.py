@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from . import _checks, _logistic_paths, _logistic_system, _separability
 from ._checks import Array, Values
 from .hidden_features import visible_share
-from .links import REACH, Link, Logistic, Smoothed, smoothed_logistic
+from .links import REACH, Link, Logistic
 from .logistic_regression import logistic_mle
 from .risk import describe
 
@@ -137,13 +137,10 @@ def double_descent(aspect_ratio: ArrayLike, signal: float, decay: float = 1.0) -
     cosine, error, residual = np.empty((3, flat.size))
     limits = np.array([_separability.threshold(link) for link in links]).reshape(-1, 2)
     thresholds = limits[:, 0]
-    below = np.flatnonzero(flat < thresholds)
-    if below.size:
-        column = _Column(np.array([[links[k].strength] for k in below]), np.array([[links[k].hidden] for k in below]))
-        branch = _logistic_paths.branch(column, thresholds[below], REACH, beyond=flat[below])
-        for position, k in enumerate(below):
-            x = _logistic_paths.on_branch(branch, position, thresholds[k], flat[[k]])
-            x, residual[[k]] = _logistic_system.newton(x, links[k], flat[[k]], np.zeros(1), REACH)
+    x: Array | None = None
+    for k in np.argsort(flat):
+        if flat[k] < thresholds[k]:
+            x, residual[[k]] = _estimate(links[k], thresholds[k], flat[[k]], x)
             cosine[k] = x[0, 0] / np.hypot(1.0, x[0, 0])
     for k in np.flatnonzero(flat >= thresholds):
         if flat[k] > thresholds[k]:
@@ -183,15 +180,18 @@ def interpolation_threshold(signal: float, decay: float = 1.0) -> float:
     return float(brentq(lambda psi: psi - _separability.threshold(_visible(psi, r, a))[0], 1e-9, 1.0, xtol=1e-14))
 
 
-@dataclass(frozen=True, eq=False)
-class _Column:
-    """Logistic links of several strengths (m, 1), for systems solved at once."""
+def _estimate(link: Logistic, threshold: float, psi: Array, guess: Array | None) -> tuple[Array, Array]:
+    """Solve from the neighbour, whose link is almost the same; where that fails, along the noise.
 
-    strength: Array
-    hidden: Array
-
-    def smoothed(self, t: Array, s: Array) -> Smoothed:
-        return smoothed_logistic(self.strength, self.hidden, t, s)
+    The loss is convex and the solution unique: what solves the equations is the estimate.
+    """
+    nothing = np.zeros(1)
+    if guess is not None:
+        x, residual = _logistic_system.newton(guess, link, psi, nothing, REACH)
+        if residual[0] < 1e-12:
+            return x, residual
+    branch = _logistic_paths.branch(link, REACH, beyond=float(psi[0]))
+    return _logistic_system.newton(_logistic_paths.on_branch(branch, threshold, psi), link, psi, nothing, REACH)
 
 
 def _visible(psi: float, signal: float, decay: float) -> Logistic:

@@ -101,7 +101,8 @@ class Logistic:
         """Return the smoothed link and its derivatives."""
         if np.isinf(self.strength):
             return Sign().smoothed(t, s)
-        return smoothed_logistic(np.asarray(self.strength), np.asarray(self.hidden), t, s)
+        value, slope, bend = logistic_normal(self.strength * t, np.hypot(self.strength * s, self.hidden))
+        return value, self.strength * slope, self.strength**2 * bend
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,6 @@ class Null:
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives."""
         return GaussianMixture(0.0).smoothed(t, s)
-
-
-def smoothed_logistic(strength: Array, hidden: Array, t: Array, s: Array) -> Smoothed:
-    """Return the smoothed logistic link for strengths that may be arrays."""
-    value, slope, bend = logistic_normal(strength * t, np.hypot(strength * s, hidden))
-    return value, strength * slope, strength**2 * bend
 
 
 def logistic_normal(m: Array, spread: Array) -> Smoothed:

@@ -117,6 +117,7 @@ def logistic_mle(aspect_ratio: ArrayLike, link: Link) -> LogisticLimit:
 
     Examples
     --------
+    >>> from pyphenom.theory.links import Logistic
     >>> found = logistic_mle(0.2, Logistic(5**0.5))
     >>> round(found.cosine, 7), round(found.error, 7), found.status
     (0.8450426, 0.2654805, 'converged')
@@ -128,7 +129,7 @@ def logistic_mle(aspect_ratio: ArrayLike, link: Link) -> LogisticLimit:
     exists = np.asarray(psi < threshold)
     if exists.any():
         at = psi[exists]
-        x = _logistic_paths.on_branch(_branch(link), 0, threshold, at)
+        x = _logistic_paths.on_branch(_branch(link), threshold, at)
         found = _logistic_system.newton(x, link, at, np.zeros_like(at), _reach(link))
         solution = _solution(*found, link)
         fields[0][:, exists], fields[1][:, exists] = solution[:3], solution[3:]
@@ -166,6 +167,7 @@ def logistic_ridge(aspect_ratio: ArrayLike, link: Link, ridge: ArrayLike) -> Log
 
     Examples
     --------
+    >>> from pyphenom.theory.links import Logistic
     >>> logistic_ridge([0.2, 1.0, 5.0], Logistic(2.0), 0.1).error.round(6)
     array([0.27696 , 0.367312, 0.436432])
     """
@@ -179,8 +181,7 @@ def logistic_ridge(aspect_ratio: ArrayLike, link: Link, ridge: ArrayLike) -> Log
 
 @functools.lru_cache(maxsize=64)
 def _branch(link: Link) -> _logistic_paths.Branch:
-    threshold, _ = _separability.threshold(link)
-    return _logistic_paths.branch(link, np.array([threshold]), _reach(link))
+    return _logistic_paths.branch(link, _reach(link))
 
 
 def _reach(link: Link) -> float:
