@@ -159,16 +159,21 @@ class ActiveSet {
     std::vector<double> alpha_, column_, work_;
 };
 
-// The row that is violated most, by its distance; -1 where none is by more than tol and what rounding may feign.
+// What rounding may feign in the margin of row i.
+double rounding(Matrix<const double> K, const ActiveSet& active, Index i) {
+    double size = 1;
+    for (Index j = 0; j < active.size(); ++j) size += active.alpha()[j] * std::abs(K(active.members()[j], i));
+    return 4 * std::numeric_limits<double>::epsilon() * size;
+}
+
+// The row that is violated most, by its distance; -1 where none is by more than tol and rounding.
 Index most_violated(Matrix<const double> K, const ActiveSet& active, const std::vector<double>& margin, double tol) {
     Index worst = -1;
     double distance = 0;
     for (Index i = 0; i < K.rows; ++i) {
         const double violation = 1.0 - margin[i];
         if (!(violation > tol) || !(violation > distance * std::sqrt(K(i, i)))) continue;
-        double size = 1;
-        for (Index j = 0; j < active.size(); ++j) size += active.alpha()[j] * std::abs(K(active.members()[j], i));
-        if (!(violation > 4 * std::numeric_limits<double>::epsilon() * size)) continue;
+        if (!(violation > rounding(K, active, i))) continue;
         worst = i;
         distance = violation / std::sqrt(K(i, i));
     }
@@ -211,7 +216,12 @@ HardMarginRun solve_hard_margin(Matrix<const double> K, double tol, Index max_ex
         active.margins(margin);
         const Index p = most_violated(K, active, margin, tol);
         if (p < 0) {
-            if (refined) return finish(HardMarginEnd::solved);
+            if (refined) {
+                // Multipliers so large that margins of one are lost in rounding are a direction, not a solution.
+                bool lost = false;
+                for (const Index i : active.members()) lost |= rounding(K, active, i) > 0.1;
+                return finish(lost ? HardMarginEnd::inseparable : HardMarginEnd::solved);
+            }
             active.start(active.members());
             refined = true;
             continue;

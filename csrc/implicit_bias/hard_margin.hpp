@@ -21,7 +21,8 @@ struct HardMarginRun {
 };
 
 // alpha (n) <- the solution, with every (K alpha)_i >= 1 - tol as far as rounding lets it tell; or u where the rows are
-// inseparable; or the last point of `max_exchanges`. `check` is called between exchanges; what it throws ends the run.
+// inseparable, or K has too few digits to tell; or the last point of `max_exchanges`. `check` is called between
+// exchanges; what it throws ends the run.
 HardMarginRun solve_hard_margin(Matrix<const double> K, double tol, Index max_exchanges, double* alpha,
                                 const std::function<void()>& check);
 

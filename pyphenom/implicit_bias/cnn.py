@@ -141,7 +141,7 @@ def cnn_descent(
     X_test, y_test : arrays, optional
         Shaped as X and y, for the test error at the records.
     progress : callable (step, steps), optional
-        Called about once a second.
+        Called at every record, and between them about once a second.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def cnn_descent(
     for column, until in enumerate(grid):
         for block in _blocks(state.reached, int(until), max(1, int(BLOCK_WORK / work))):
             state.advance(block, options)
-            if progress is not None and (block == total or block < until):
+            if progress is not None:
                 progress(block, total)
             if state.stopped.all():
                 break

@@ -10,6 +10,7 @@ import torch
 from sklearn.svm import SVC
 
 import pyphenom as ph
+from pyphenom import _core
 from pyphenom.implicit_bias import HardMargin, hard_margin
 from pyphenom.implicit_bias._active_set import solve_precisely
 
@@ -155,6 +156,7 @@ def test_separability_is_decided_at_the_border(norm):
     check_witness(hard_margin(X, y, norm), X, y)
     X[:2, 1] = 1e-6
     check(hard_margin(X, y, norm), X, y)
+    assert not hard_margin(np.zeros((3, 2)), [1, -1, 1], norm).separable
     zero = np.array([[1.0, 2.0], [0.0, 0.0]])
     solution = hard_margin(zero, [1, -1], norm)
     assert not solution.separable
@@ -165,6 +167,26 @@ def test_the_threshold_of_cover():
     # Random labels are separable with probability 1/2 at n = 2d; at n = 1.6 d and 2.5 d the probability is extreme.
     assert all(hard_margin(*labelled(160, 100, seed)).separable for seed in range(5))
     assert not any(hard_margin(*labelled(250, 100, seed)).separable for seed in range(5))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("n", "d"), [(300, 160), (400, 220), (200, 105)])
+def test_the_kernel_alone(n, d, seed):
+    # Close to the threshold, where coordinate descent is far from the support: the conditions of optimality, and a
+    # factor that follows its exchanges, without which they do not end so soon.
+    X, y = labelled(n, d, seed)
+    rows = y[:, None] * X
+    alpha, end, sweeps, exchanges = _core.hard_margin(rows @ rows.T, 1e-10, 10_000)
+    w = alpha @ rows
+    assert alpha.min() >= 0
+    if end == "solved":
+        assert (rows @ w).min() > 1 - 1e-7
+        np.testing.assert_allclose((rows @ w)[alpha > 0], 1.0, atol=1e-7)
+    else:
+        assert end == "inseparable"
+        assert np.linalg.norm(w) < 1e-9 * alpha.sum()
+    assert sweeps > 5
+    assert 10 < exchanges < n
 
 
 @pytest.mark.parametrize("copies", [2, 5])
