@@ -41,6 +41,7 @@ from pyphenom.studies import (
 from pyphenom.studies.shorthand import claim_about, guard_values, tidy
 from pyphenom.studies.study import Preset
 from pyphenom.theory import classifier_descent, hidden_features, max_margin
+from pyphenom.theory.links import Link
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ REPLICATES = {
 }
 
 STRENGTH, MEAN_NORM = 2.0, 1.0
-LINKS = {
+LINKS: dict[str, Link] = {
     LOGISTIC: max_margin.Logistic(STRENGTH), MIXTURE: max_margin.GaussianMixture(MEAN_NORM), COIN: max_margin.Null(),
     LOGISTIC_EDGE: max_margin.Logistic(STRENGTH), MIXTURE_EDGE: max_margin.GaussianMixture(MEAN_NORM),
 }  # fmt: skip
@@ -217,10 +218,10 @@ def _descended(X: Array, y: Array) -> Array:
     torch.nn.init.zeros_(layer.weight)
     optimiser = torch.optim.SGD(layer.parameters(), lr=1.0 / X.shape[1], momentum=MOMENTUM)
     for _ in range(STEPS):
-        optimiser.zero_grad()
         margins = labels * layer(inputs)[:, 0]
         log_losses = torch.log(torch.nn.functional.softplus(-margins.clamp(max=FAR)))
-        torch.logsumexp(torch.where(margins > FAR, -margins, log_losses), 0).backward()
+        loss = torch.logsumexp(torch.where(margins > FAR, -margins, log_losses), 0)
+        (layer.weight.grad,) = torch.autograd.grad(loss, [layer.weight])
         optimiser.step()
     return np.asarray(layer.weight.detach().numpy()[0])
 
@@ -231,35 +232,39 @@ def _descended(X: Array, y: Array) -> Array:
 def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     """Predict limits, thresholds and double descent, and what wrong theories say."""
     tables = []
+    ratios = np.union1d(RATIOS, np.linspace(RATIOS[0], RATIOS[-1], 40))
     for arm in LIMITS:
-        found, null = (max_margin.limit(RATIOS, link) for link in (LINKS[arm], max_margin.Null()))
+        found, null = (max_margin.limit(ratios, link) for link in (LINKS[arm], max_margin.Null()))
         numbers = {"margin": found.margin, "cosine": found.cosine, "error": found.error,
                    "margin without signal": null.margin,
-                   "scaled margin": np.asarray(found.margin) / np.sqrt(N * np.array(RATIOS))}  # fmt: skip
-        table = tidy(numbers, ratio=RATIOS)
+                   "scaled margin": np.asarray(found.margin) / np.sqrt(N * ratios)}  # fmt: skip
+        table = tidy(numbers, ratio=ratios)
         tables.append(table.assign(arm=arm, band=table["value"].abs() * 2.0 / (N * table["ratio"])))
     for arm in EDGES:
         threshold = max_margin.separability_threshold(LINKS[arm])
         exact = arm == COIN
+        ratios = np.union1d(GRID, [threshold - 1e-9, threshold + 1e-9])
         tables += [
             tidy({"separable from": threshold + exact / (2.0 * EDGE_N)}).assign(
                 arm=arm, band=0.0 if exact else 2.0 / EDGE_N),
-            tidy({"share separable": _cover() if exact else np.greater(GRID, threshold).astype(float)}, ratio=GRID)
-            .assign(arm=arm, band=0.0),
+            tidy({"share separable": _cover(ratios) if exact else np.greater(ratios, threshold).astype(float)},
+                 ratio=ratios).assign(arm=arm, band=0.0),
         ]  # fmt: skip
-    for arm, n, ratios in ((HIDDEN, N, HIDDEN_RATIOS), (TRAINED, TRAINED_N, TRAINED_RATIOS)):
-        found = classifier_descent.double_descent(ratios, SIGNAL, DECAY)
+    kink = classifier_descent.interpolation_threshold(SIGNAL, DECAY)
+    for arm, n, measured_at in ((HIDDEN, N, HIDDEN_RATIOS), (TRAINED, TRAINED_N, TRAINED_RATIOS)):
+        ratios = np.union1d([*measured_at, kink], np.geomspace(measured_at[0], measured_at[-1], 40))
+        descent = classifier_descent.double_descent(ratios, SIGNAL, DECAY)
         visible = SIGNAL * np.sqrt(np.asarray(hidden_features.visible_share(ratios, DECAY)))
         careless = [classifier_descent.descent_limit(ratio, max_margin.Logistic(strength)).error
                     for ratio, strength in zip(ratios, visible, strict=True)]  # fmt: skip
-        table = tidy({"error": found.error, "cosine": found.cosine, "no hidden noise": careless}, ratio=ratios)
+        table = tidy({"error": descent.error, "cosine": descent.cosine, "no hidden noise": careless}, ratio=ratios)
         tables.append(table.assign(arm=arm, band=table["value"].abs() * 2.0 / (n * table["ratio"])))
     return pd.concat(tables)
 
 
-def _cover() -> Array:
+def _cover(ratios: Array) -> Array:
     """Return P(n points are separable in p dimensions): 2^(1-n) times the sum of binomials of n - 1 below p (Cover)."""
-    features = np.floor(np.array(GRID) * EDGE_N + 1e-6)
+    features = np.floor(ratios * EDGE_N + 1e-6)
     return np.asarray(binom.cdf(features - 1, EDGE_N - 1, 0.5))
 
 
@@ -373,7 +378,7 @@ study = Study(
         Figure("cosine", f"Max margin at n = {N}", "cosine", "ratio", "features per sample p/n",
                "cosine with the truth", LIMITS),
         Figure("error", f"Max margin at n = {N}", "error", "ratio", "features per sample p/n", "test error", LIMITS),
-        Figure("separable", f"Separability at n = {EDGE_N}; without a signal Cover's formula, else the limit",
+        Figure("separable", f"Separability at n = {EDGE_N}",
                "share separable", "ratio", "features per sample p/n", "share of data sets", EDGES),
         Figure("double-descent", "Labels that depend on hidden features", "error", "ratio", "features per sample p/n",
                "test error", (HIDDEN, TRAINED), "log"),
@@ -385,6 +390,7 @@ study = Study(
         "labels depend on.",
         "Torch takes 1000 steps of SGD with momentum 0.99 on the logarithm of the summed losses: plain descent would "
         "need times exponential in the margin.",
+        "The line of separability is Cover's formula for coin labels, and the limit, a step, for the others.",
         "Below the threshold a draw may be separable, and above it not; the classifier is then that of its own data.",
     ),
 )

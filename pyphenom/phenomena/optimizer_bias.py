@@ -155,14 +155,14 @@ def _network(streams: Streams) -> pd.DataFrame:
         log_loss = torch.logsumexp(-margins, 0)
         slopes = torch.autograd.grad(log_loss, weights)
         with torch.no_grad():
-            norm = float(torch.sqrt(sum((part**2).sum() for part in weights)))
+            norm = float(sum((part**2).sum() for part in weights)) ** 0.5
             if log_loss < 0.0:  # the smoothed margin rises from here on
                 now = -float(log_loss) / norm**DEGREE
                 worst, smoothed = max(worst, (smoothed - now) / now), now
             if step in NET_COUNTS:
                 pairs = list(zip(weights, slopes, strict=True))
                 along = -float(sum((part * slope).sum() for part, slope in pairs))
-                size = float(torch.sqrt(sum((slope**2).sum() for slope in slopes)))
+                size = float(sum((slope**2).sum() for slope in slopes)) ** 0.5
                 seen.append({"margin over norm^3": float(margins.min()) / norm**DEGREE, "log norm": np.log(norm),
                              "log loss": float(log_loss),
                              "off a KKT point": np.sqrt(max(0.0, 2.0 - 2.0 * along / (size * norm)))})  # fmt: skip

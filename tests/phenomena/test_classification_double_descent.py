@@ -77,11 +77,9 @@ def test_covers_count_is_that_of_all_labels():
         signs = itertools.product((-1.0, 1.0), repeat=n)
         count = sum(phenomenon.hard_margin(X, np.array(y)).separable for y in signs if len(set(y)) == 2)
         alike = phenomenon.hard_margin(X, np.ones(n)).separable
-        grid = (p / n,)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(phenomenon, "GRID", grid)
             patch.setattr(phenomenon, "EDGE_N", n)
-            assert phenomenon._cover()[0] * 2**n == pytest.approx(count + 2 * alike)
+            assert phenomenon._cover(np.array([p / n]))[0] * 2**n == pytest.approx(count + 2 * alike)
 
 
 def test_the_most_likely_classifier_is_that_of_scikit_learn():
@@ -143,7 +141,7 @@ def test_every_claimed_point_is_predicted():
     ):
         for arm, quantity in itertools.product(arms, quantities):
             rows = predicted[(predicted["arm"] == arm) & (predicted["quantity"] == quantity)]
-            assert tuple(rows["ratio"]) == ratios
+            assert set(ratios) <= set(rows["ratio"])
             assert (rows["value"] > 0).all()
 
 
