@@ -38,4 +38,4 @@ def test_what_is_stored_is_small_and_of_no_one_machine(path):
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"certificate", "curvature", "double_descent", "own_data"}
+    assert {path.stem for path in NOTEBOOKS} >= {"certificate", "curvature", "double_descent", "max_margin", "own_data"}

@@ -261,8 +261,8 @@ study = Study(
                     "unit of log t", 30.0),
         _flow_claim("margin-gap", "gap over theory", Equivalent(0.01), "the margin is short of the largest by the "
                     "entropy of the dual weights less their min-entropy, over log t, to a term in 1/log t", 1000.0),
-        Claim("direction", "the angle to the max-margin direction falls as 1/log t, to a power of 0.02", _growth("angle", True),
-              Equivalent(0.02), -1.0, arms=(FLOW,), quantities=("angle",)),
+        Claim("direction", "the angle to the max-margin direction falls as 1/log t, to a power of 0.02",
+              _growth("angle", True), Equivalent(0.02), -1.0, arms=(FLOW,), quantities=("angle",)),
         claim_about("steps-gap", _at("steps", COUNTS[-1], STEPS, "over theory"), Equivalent(0.05), "after steps over "
                     "the loss the gap is that of the flow, with margin^2 eta t for log t, to 5 %"),
         Claim("plain-behind", "after 10^4 steps the gap of plain descent is ten times as large", _behind,
