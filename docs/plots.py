@@ -782,6 +782,42 @@ def implicit_bias(canvas):
     finish(right, "spread of the margins", "step", "2 Var / mean square")
 
 
+def descent_constants(canvas):
+    """Draw the margin gap of flow and steps over the loss, and the dispersion of margins under batch norm."""
+    left, right = canvas.subplots(1, 2)
+    rng, bias = np.random.default_rng(0), ph.implicit_bias
+    X, y = rng.standard_normal((20, 30)), rng.choice([-1.0, 1.0], 20)
+    solution = bias.hard_margin(X, y)
+    dual = solution.dual[solution.support]
+    constant = np.log(dual.max()) - dual @ np.log(dual)
+    times, size = np.geomspace(8, 1e4, 25), 1.0 / (X**2).sum(axis=1).max()
+    flow = bias.gradient_flow(X, y, times)
+    left.plot(times, 1 - flow.margin() / solution.margin, "C0o", ms=4, label="gradient flow")
+    theory(left, times, constant / (times - np.log(20)), label="constant / log t", colour="C0")
+    steps = np.geomspace(30, 1e5, 25).astype(int)
+    path = bias.gradient_descent(X, y, steps[-1], step_size=size, method="normalized", record=steps)
+    left.plot(steps, 1 - path.margin() / solution.margin, "C1o", ms=4, label="steps over the loss")
+    theory(left, steps, constant / (solution.margin**2 * size * steps), label="constant / (margin² η t)", colour="C1")
+    finish(left, "n = 20, d = 30", "log t of the flow, number of steps", "relative gap to the largest margin")
+
+    steps = np.geomspace(300, 1e5, 30).astype(int)
+    for colour in ("C0", "C1", "C2"):
+        X, y = rng.standard_normal((12, 30)), rng.choice([-1.0, 1.0], 12)
+        start = rng.standard_normal(30)
+        path = bias.gradient_descent(
+            X, y, steps[-1], step_size=0.05, method="batch_norm", loss="logistic", record=steps,
+            initial=4 * start / np.linalg.norm(start),
+        )  # fmt: skip
+        clock, seen = np.abs(path.gain) ** 3 / 3 + path.gain**2 / 2, path.dispersion > 1e-26
+        rows, centre = X * y[:, None], np.eye(12) - 1 / 12
+        slowest = np.linalg.eigvalsh(centre @ rows @ rows.T @ centre)[1]
+        rate = 2 * slowest / np.sum(path.margins[seen][-1] ** 2)
+        right.plot(clock[seen], path.dispersion[seen], "o", ms=4, color=colour, label="a draw")
+        line = path.dispersion[seen][-1] * np.exp(-rate * (clock[seen] - clock[seen][-1]))
+        theory(right, clock[seen], np.minimum(line, 10.0), label="slope", colour=colour)
+    finish(right, "n = 12, d = 30", "g³/3 + g²/2", "dispersion D of the margins", x_scale="linear")
+
+
 def draw(folder):
     """Draw every figure into a folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ def test_there_are_notebooks():
         "certificate",
         "curvature",
         "double_descent",
+        "max_margin",
         "memorization",
         "own_data",
     }

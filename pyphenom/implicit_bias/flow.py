@@ -16,6 +16,8 @@ from pyphenom.implicit_bias.descent import BLOCK_SECONDS
 from pyphenom.implicit_bias.path import LOSSES, LinearPath, log_mean_loss, separation, signed_rows
 from pyphenom.random_features.features import threads
 
+LONGEST_BLOCK = 1 << 20
+"""Steps: a record that takes none of the steps it may take says nothing of their pace."""
 TIGHTEST = 1e-11
 """Of the tolerances: below, rounding errors would be taken for errors of the method."""
 
@@ -140,7 +142,8 @@ def gradient_flow(
         while not done:
             start = time.perf_counter()
             done = _core.flow(runs, until, block, threads())
-            block = max(1, min(2 * block, int(block * BLOCK_SECONDS / max(time.perf_counter() - start, 1e-9))))
+            seconds = max(time.perf_counter() - start, 1e-9)
+            block = max(1, min(2 * block, int(block * BLOCK_SECONDS / seconds), LONGEST_BLOCK))
         for i, run in enumerate(runs):
             moved = run.coordinates() @ bases[i]
             weights[i, at], error[i, at] = data.initial[i] + (np.nan if run.failed else moved), run.error

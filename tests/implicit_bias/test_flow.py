@@ -216,3 +216,10 @@ def test_progress_names_and_interruption():
 def test_bad_input_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         gradient_flow(**{"X": TRIANGLE, "y": [1, 1, 1], "log_times": [1.0], **change})
+
+
+def test_many_records_close_to_one_another():
+    """Each takes fewer steps than it may, so that the blocks would double without end."""
+    log_times = np.linspace(1.0, 2.0, 200)
+    path = gradient_flow([[1.0]], [1], log_times)
+    np.testing.assert_allclose(path.weights[:, 0], np.log1p(np.exp(log_times)), rtol=1e-8)  # dw/dt = e^-w
