@@ -759,7 +759,7 @@ def implicit_bias(canvas):
     losses = np.exp(times[:, None] - way.T @ rows.T).sum(axis=1) / limit.loss_constant - 1
     left.plot(times, off, "C0", label="distance of w(t) from its limit")
     left.plot(times, np.abs(losses), "C1", label="| t L(t) γ² − 1 |")
-    left.plot(times, off[100] * np.exp(limit.relaxation * (times[100] - times)), "C0--", label="slope −ρ")
+    left.plot(times, off[200] * np.exp(limit.relaxation * (times[200] - times)), "C0--", label="slope −ρ")
     finish(left, "gradient flow on three rows", "log t", "distance", "linear")
 
     rng, n, d, steps = np.random.default_rng(0), 12, 30, 700

@@ -474,7 +474,7 @@ study = Study(
         Figure("risk", "Interpolants of noisy labels", "risk", "n", "samples n", "excess risk / noise variance",
                SPECTRA, "log", "log"),
         Figure("boundary", f"Where the test error is {LEVEL}", "norm", "n", "samples n",
-               "norm / sqrt(d), or d^(1/4) for ReLU", NETWORKS, "log", "log"),
+               "norm / sqrt(d) (ReLU: d^(1/4))", NETWORKS, "log", "log"),
         Figure("phases", f"Networks, n = {COUNTS[-1]}", "phase", "condition", "n SNR^q, or n|mu|^4/d", "test error",
                NETWORKS, "log"),
         Figure("border", f"Noise on a border, n = {SHOWN}", "shown", "border", "deviation of the border pixels",
