@@ -140,9 +140,9 @@ def effective_ranks(eigenvalues: ArrayLike) -> EffectiveRanks:
     >>> effective_ranks([2.0, 1.0, 1.0])
     EffectiveRanks(r=[2., 2., 1.], R=[2.666667, 2.      , 1.      ])
     """
-    spectrum = _decreasing(eigenvalues)
-    tail = _tails(spectrum)
-    return EffectiveRanks(tail / spectrum, tail**2 / _tails(spectrum**2))
+    logs = np.log(_decreasing(eigenvalues))
+    tail, squares = _log_tails(logs), _log_tails(2.0 * logs)
+    return EffectiveRanks(np.exp(tail - logs), np.exp(2.0 * tail - squares))
 
 
 def critical_rank(eigenvalues: ArrayLike, n: ArrayLike, ridge: ArrayLike = 0.0, factor: float = 1.0) -> Values:
@@ -253,11 +253,12 @@ def bartlett_shape(
     size, chance = ranks.r[0] / samples, -np.log(failure) / samples
     bias = (beta @ beta) * spectrum[0] * np.maximum(np.sqrt(np.maximum(size, chance)), size)
     found = np.isfinite(k)
-    variance = np.asarray(k) / samples + samples / ranks.R[np.where(found, k, 0).astype(int)]
+    index = np.where(found, k, 0).astype(int)
+    variance = index / samples + samples / ranks.R[index]
     return RiskShape(
         k,
         _checks.unwrap(np.where(found, bias, np.inf), np.shape(samples)),
-        _checks.unwrap(noise * np.where(found, variance, np.inf)),
+        _checks.unwrap(np.where(found, noise * variance, np.inf)),
         ridge_regression.risk(eigenvalues, coefficients, n, 0.0, noise_variance),
     )
 
@@ -313,14 +314,15 @@ def tsigler_bartlett_shape(
     found = np.isfinite(k)
     index = np.where(found, k, 0).astype(int)
     total = samples * ridge + np.append(_tails(spectrum), 0.0)[index]
-    squares, missed = (np.append(_tails(part), 0.0)[index] for part in (spectrum**2, spectrum * beta**2))
+    squares = np.append(_log_tails(2.0 * np.log(spectrum)), -np.inf)[index]
+    missed = np.append(_tails(spectrum * beta**2), 0.0)[index]
     learnt = np.append(0.0, np.cumsum(beta**2 / spectrum))[index]
-    variance = k / samples + samples * squares / total**2
+    variance = index / samples + samples * np.exp(squares - 2.0 * np.log(total))
     bias = missed + learnt * (total / samples) ** 2
     return RiskShape(
         _checks.unwrap(k),
         _checks.unwrap(np.where(found, bias, np.inf)),
-        _checks.unwrap(noise * np.where(found, variance, np.inf), shape),
+        _checks.unwrap(np.where(found, noise * variance, np.inf), shape),
         ridge_regression.risk(eigenvalues, coefficients, n, ridge, noise_variance),
     )
 
@@ -388,6 +390,11 @@ def _decreasing(eigenvalues: ArrayLike) -> Array:
 def _tails(values: Array) -> Array:
     """Sum from every position on to the end, small terms first."""
     return np.asarray(np.cumsum(values[::-1])[::-1])
+
+
+def _log_tails(logs: Array) -> Array:
+    """Return the logarithms of such sums, of terms whose squares may leave the range of floats."""
+    return np.asarray(np.logaddexp.accumulate(logs[::-1])[::-1])
 
 
 def _regression(

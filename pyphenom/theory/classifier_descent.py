@@ -17,7 +17,7 @@ from . import _checks, _logistic_paths, _logistic_system, _separability
 from ._checks import Array, Values
 from .hidden_features import visible_share
 from .links import REACH, Link, Logistic
-from .logistic_regression import logistic_mle
+from .logistic_regression import TRUSTED, logistic_mle
 from .risk import describe
 
 __all__ = ["ClassifierLimit", "descent_limit", "double_descent", "interpolation_threshold"]
@@ -44,13 +44,19 @@ class ClassifierLimit:
     residual: Values
     separable: bool | NDArray[np.bool_]
 
-    def to_dict(self) -> dict[str, Values | bool | NDArray[np.bool_]]:
-        """Return the fields by name, ready for a table."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+    @property
+    def status(self) -> str:
+        """Whether the equations were solved, in words."""
+        worst = float(np.max(self.residual, initial=0.0))
+        return "converged" if worst <= TRUSTED else f"not converged: residual {worst:.1e}; do not use these numbers"
+
+    def to_dict(self) -> dict[str, Values | bool | NDArray[np.bool_] | str]:
+        """Return the fields by name and the status, ready for a table."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"status": self.status}
 
     def __repr__(self) -> str:
         values = {"cosine": self.cosine, "error": self.error, "residual": self.residual}
-        return f"{describe('ClassifierLimit', values)[:-1]}, separable={self.separable})"
+        return f"{describe('ClassifierLimit', values)[:-1]}, separable={self.separable}, status={self.status!r})"
 
 
 def descent_limit(aspect_ratio: ArrayLike, link: Link) -> ClassifierLimit:

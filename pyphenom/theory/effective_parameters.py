@@ -90,7 +90,8 @@ def ridge_shares(eigenvalues: ArrayLike, ridge: ArrayLike) -> Array:
     array([[1.  , 1.  , 0.  ],
            [0.75, 0.5 , 0.  ]])
     """
-    s, strength = _eigenvalues(eigenvalues), _checks.nonnegative("ridge", ridge, infinite=True)[..., None]
+    strength = _checks.nonnegative("ridge", ridge, infinite=True)[..., None]
+    s = np.where(strength > 0, _checks.spectrum("eigenvalues", eigenvalues), _eigenvalues(eigenvalues))
     return np.where(s > 0, 1.0 / (1.0 + strength / np.where(s > 0, s, 1.0)), 0.0)
 
 
@@ -262,8 +263,9 @@ def expected_count(eigenvalues: ArrayLike, n: ArrayLike, ridge: ArrayLike = 0.0)
     array([100.   ,  58.579])
     """
     s = _checks.spectrum("eigenvalues", eigenvalues)
-    kappa = np.asarray(ridge_regression.effective_ridge(s, n, ridge))
-    return counts(ridge_shares(s, kappa)).trace
+    kappa = np.asarray(ridge_regression.effective_ridge(s, n, ridge))[..., None]
+    positive = s[s > 0]  # of a covariance they are no round-off, however small
+    return _checks.unwrap(np.sum(positive / (positive + kappa), axis=-1))
 
 
 def optimism(trace: ArrayLike, n: ArrayLike, noise_variance: ArrayLike) -> Values:

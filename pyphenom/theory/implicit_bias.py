@@ -243,6 +243,9 @@ def margin_discrepancy(margins: ArrayLike) -> Values:
     array([0. , 0.4])
     """
     values = _checks.real("margins", margins)
+    if not np.isfinite(values).all():
+        raise ValueError("margins: got an infinite one, expected finite numbers; take them of normalised weights")
+    values = values / np.maximum(np.max(np.abs(values), axis=-1, keepdims=True), np.finfo(np.float64).tiny)
     power = np.mean(values**2, axis=-1)
     if not np.all(power > 0.0):
         raise ValueError("margins: got zeros only, expected one that is not; weights of zero have no direction")

@@ -23,6 +23,8 @@ __all__ = ["GaussianMixture", "Law", "Link", "Logistic", "Null", "Probit", "Sign
 
 REACH = 9.0
 """Gaussian integrals end here: what is left out is 1e-19."""
+FARTHEST = 34.0
+"""Of a mean in logistic regression: there the ratio of the densities reaches e^600."""
 Smoothed = tuple[Array, Array, Array]
 
 
@@ -201,6 +203,11 @@ class GaussianMixture:
     def smoothed(self, t: Array, s: Array) -> Smoothed:
         """Return the smoothed link and its derivatives: f(t) = exp(m t - m^2/2) / 2 turns N(0, 1) into N(m, 1)."""
         m = self.mean_norm
+        if m > FARTHEST:
+            raise ValueError(
+                f"mean_norm: got {m:g}, expected at most {FARTHEST:g} here: classes so far apart are never "
+                "confused, and the density between them leaves the range of floats"
+            )
         # Beyond the largest exponent the normal density is zero.
         value = 0.5 * np.exp(np.minimum(m * t - 0.5 * m**2 * (1.0 - s**2), 600.0))
         return value, m * value, m**2 * value

@@ -67,8 +67,8 @@ class LogisticLimit:
     def status(self) -> str:
         """What the numbers hold for, in words."""
         missing, total = int(np.sum(np.isinf(self.spread))), np.size(self.spread)
-        worst = float(np.max(np.nan_to_num(self.residual), initial=0.0))
-        if worst > TRUSTED:
+        worst = float(np.max(np.where(np.isinf(self.spread), 0.0, self.residual), initial=0.0))
+        if not worst <= TRUSTED:
             return f"not converged: residual {worst:.1e}; do not use these numbers"
         if not missing:
             return "converged"

@@ -20,7 +20,7 @@ from scipy.optimize import root
 from . import _checks, _separability
 from ._checks import Array, Values
 from .links import GaussianMixture, Link, Logistic, Null, Probit, Sign
-from .logistic_regression import LogisticLimit, logistic_mle
+from .logistic_regression import TRUSTED, LogisticLimit, logistic_mle
 from .risk import describe
 
 __all__ = [
@@ -73,8 +73,8 @@ class MaxMarginLimit:
     def status(self) -> str:
         """What the numbers hold for, in words."""
         count, total = int(np.sum(self.separable)), np.size(self.separable)
-        worst = float(np.max(np.nan_to_num(self.residual), initial=0.0))
-        if worst > 1e-6:
+        worst = float(np.max(np.where(self.separable, self.residual, 0.0), initial=0.0))
+        if not worst <= TRUSTED:
             return f"not converged: residual {worst:.1e}; do not use these numbers"
         if count == total:
             return "separable"

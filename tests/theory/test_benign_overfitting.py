@@ -158,3 +158,19 @@ def test_results_become_dictionaries():
     found = bo.tsigler_bartlett_shape([1.0, 0.5], [1.0, 1.0], 2, 0.1, 1.0)
     assert found.to_dict()["exact_variance"] == found.exact.variance
     assert list(bo.effective_ranks([1.0]).to_dict()) == ["r", "R"]
+
+
+def test_without_noise_a_bound_that_is_infinite_stays_so():
+    flat = np.ones(10)
+    for shape in (bo.bartlett_shape, bo.tsigler_bartlett_shape):
+        found = shape(flat, flat, 20)
+        assert found.variance == np.inf
+        assert found.bias == np.inf
+
+
+def test_ranks_of_a_spectrum_whose_squares_leave_the_range_of_floats():
+    tail = 1 / (1 - np.exp(-1))
+    found = bo.effective_ranks(np.exp(-np.arange(700.0)))
+    assert found.r[:600] == pytest.approx(np.full(600, tail), rel=1e-10)
+    assert found.R[:600] == pytest.approx(np.full(600, tail**2 * (1 - np.exp(-2))), rel=1e-10)
+    assert pytest.approx(np.arange(10.0, 0, -1), rel=1e-12) == bo.effective_ranks(np.full(10, 1e308)).R

@@ -244,3 +244,13 @@ def test_the_counts_can_be_read():
     found = ep.counts([0.5, 1.0])
     assert repr(found) == "Counts(trace=1.5, squares=1.25)"
     assert found.to_dict() == {"trace": 1.5, "squares": 1.25}
+
+
+def test_a_covariance_has_no_round_off():
+    # without a ridge df1 = n by the definition of kappa, whatever the decay
+    s = np.exp(-np.arange(1000.0) / 2)
+    assert ep.expected_count(s, 100) == pytest.approx(100, rel=1e-9)
+    s = np.arange(1.0, 20001) ** -4.0
+    kappa = ridge_regression.effective_ridge(s, 900, 1e-14)
+    assert ep.expected_count(s, 900, 1e-14) == pytest.approx(np.sum(s / (s + kappa)), rel=1e-12)
+    assert ep.hessian_count([1.0, 1e-18], 1e-18) == pytest.approx(1.5, rel=1e-12)

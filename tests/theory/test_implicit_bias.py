@@ -265,3 +265,12 @@ def test_the_limit_becomes_a_dictionary():
     found = ib.exponential_flow(ROWS, hard_margin(ROWS))
     assert found.to_dict()["margin"] == found.margin
     assert repr(found).startswith("FlowLimit(margin=1.0428")
+
+
+def test_margins_of_any_size_have_a_discrepancy():
+    for scale in (1e-200, 1.0, 1e200):
+        assert ib.margin_discrepancy(scale * np.array([1.0, 3.0])) == pytest.approx(0.4, rel=1e-12)
+    with pytest.raises(ValueError, match="infinite"):
+        ib.margin_discrepancy([1.0, np.inf])
+    with pytest.raises(ValueError, match="zeros only"):
+        ib.margin_discrepancy([0.0, 0.0])

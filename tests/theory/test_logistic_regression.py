@@ -247,3 +247,8 @@ def test_statuses_and_shapes():
 def test_bad_parameters_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_classes_too_far_apart_are_refused():
+    with pytest.raises(ValueError, match="mean_norm: got 40"):
+        lr.logistic_ridge(1.0, GaussianMixture(40.0), 0.1)

@@ -1,5 +1,5 @@
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -279,3 +279,12 @@ def test_public_names():
 def test_bad_parameters_are_named(call, error, name):
     with pytest.raises(error, match=name):
         call()
+
+
+def test_a_failed_solution_is_said():
+    found = mm.limit(1.0, mm.Logistic(2.0))
+    lost = replace(found, residual=np.nan)
+    assert lost.status.startswith("not converged")
+    assert found.status == "separable"
+    below = mm.limit([0.1, 1.0], mm.Logistic(2.0))
+    assert "1 of 2" in below.status
