@@ -129,6 +129,23 @@ struct Blocks {
     }
 };
 
+// By how much the logarithm of the moments' unit may fall: the moments stay below 1e150 and 1e300.
+double room(const State& state) {
+    const Matrix<double> first = state.first, second = state.second;
+    double largest = 0;
+    for (Index i = 0; i < first.rows * first.cols; ++i)
+        largest = std::max(largest, std::max(first.data[i] * first.data[i], second.data[i]));
+    return (std::log(1e300) - std::log(largest)) / 2;
+}
+
+// The logarithm of the unit in which the next gradient and Adam's moments are held: near the loss, which is up to
+// e^-64 of it, so that a change is rare. Against moments that are too large to be held so the gradient is zero.
+double next_unit(const State& state) {
+    const double fall = state.log_unit - state.log_loss;
+    if (state.step == 0 || fall < 0) return state.log_loss;
+    return fall < 64 ? state.log_unit : state.log_unit - std::min(fall, room(state));
+}
+
 struct Adam {
     double keep_first, keep_second, add_first, add_second, root, epsilon;
 };
@@ -230,7 +247,7 @@ void advance(const Data& data, const Update& update, State& state, std::int64_t 
             state.stopped |= !(state.log_loss > update.log_stop && state.log_loss < 1e300);
         }
         if (last || state.stopped) return;
-        const double log_unit = by_loss ? state.log_loss : 0.0;
+        const double log_unit = !by_loss ? 0.0 : adam ? next_unit(state) : state.log_loss;
         example_weights(state.margins, n, log_unit, weights.data());
         by_activations(data, update.power, state.activations, weights.data(), G);
         ++state.step;
