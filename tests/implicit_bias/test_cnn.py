@@ -172,17 +172,18 @@ def test_adam_without_epsilon_goes_on_below_the_floats():
     assert run.weights[0, 0, 0, 0] == pytest.approx(w, rel=1e-10)
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.99), (0.0, 0.0)])
 @pytest.mark.parametrize("size", [40.0, 200.0, 400.0, 1000.0])
-def test_adam_where_a_step_lowers_the_loss_by_orders_of_the_floats(size):
+def test_adam_where_a_step_lowers_the_loss_by_orders_of_the_floats(size, betas):
     # A step of Adam is about one: the loss falls by e^-size, and gradients by as much against their averages.
     X, y, W = np.array([[[size]]]), np.ones(1), np.array([[[1.0]], [[-1.0]]])
-    run = cnn_descent(X, y, W, 60, learning_rate=1.0, optimizer="adam", betas=(0.9, 0.99), epsilon=0.0)
-    first = second = mpmath.mpf(0)
+    run = cnn_descent(X, y, W, 60, learning_rate=1.0, optimizer="adam", betas=betas, epsilon=0.0)
+    (one, two), first, second = betas, mpmath.mpf(0), mpmath.mpf(0)
     w = mpmath.mpf(1)
     for t in range(1, 61):
         g = -size / (1 + mpmath.exp(size * w))
-        first, second = 0.9 * first + 0.1 * g, 0.99 * second + 0.01 * g * g
-        w -= (first / (1 - 0.9**t)) / mpmath.sqrt(second / (1 - 0.99**t))
+        first, second = one * first + (1 - one) * g, two * second + (1 - two) * g * g
+        w -= (first / (1 - one**t)) / mpmath.sqrt(second / (1 - two**t))
     assert run.weights[0, :, 0, 0].tolist() == pytest.approx([float(w), -1.0], rel=1e-11)
     assert run.log_loss[0, -1] == pytest.approx(-size * float(w), rel=1e-11)
     assert run.status.converged
