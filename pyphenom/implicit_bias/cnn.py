@@ -295,7 +295,7 @@ def _status(state: _State, stop_loss: float | None, total: int) -> Status:
     if dead.any():
         return Status(
             False,
-            f"no filter of {dead.sum()} of {len(dead)} runs is active on a patch, and without one there is no gradient: "
+            f"no filter of {dead.sum()} of {len(dead)} runs is active on a patch, without which there is no gradient: "
             "draw other `weights`, or lower `learning_rate` if they died on the way",
         )
     if stop_loss is None:
