@@ -13,12 +13,21 @@ namespace {
 
 using namespace cnn;
 
-// The matrices (runs, r, c) of C-ordered arrays, seen column-major; one for all runs where there is one.
+Method method_of(const std::string& name) {
+    require(name == "descent" || name == "normalized" || name == "adam", "method", "'" + name + "'",
+            "'descent', 'normalized' or 'adam'");
+    return name == "adam" ? Method::adam : name == "normalized" ? Method::normalized : Method::descent;
+}
+
+// The matrices (runs, r, c) of C-ordered arrays, seen column-major. Data may be one for all runs; what a run writes is
+// its own.
 template <class T, class U>
 Matrix<T> matrix_of_run(U& array, Index run, Index runs, Index rows, Index cols, const char* name) {
     require(array.ndim() == 3 && array.shape(1) == cols && array.shape(2) == rows &&
-                (array.shape(0) == runs || array.shape(0) == 1) && (array.flags() & py::array::c_style),
-            name, "of another shape", "a contiguous matrix a run, or one for all");
+                (array.shape(0) == runs || (std::is_const_v<T> && array.shape(0) == 1)) &&
+                (array.flags() & py::array::c_style),
+            name, "of another shape",
+            std::is_const_v<T> ? "a contiguous matrix a run, or one for all" : "a contiguous matrix a run");
     const Index offset = array.shape(0) == 1 ? 0 : run * rows * cols;
     if constexpr (std::is_const_v<T>) {
         return {array.data() + offset, rows, cols};
@@ -44,9 +53,7 @@ void bind_cnn_descent(py::module_& module) {
             const Index d = basis.shape(2), n = patches.shape(1), P = patches.shape(2);
             require(signs.ndim() == 1 && signs.shape(0) == F, "signs", "of another length", "one entry a filter");
             Update update;
-            update.method = method == "adam"         ? Method::adam
-                            : method == "normalized" ? Method::normalized
-                                                     : Method::descent;
+            update.method = method_of(method);
             update.power = power;
             update.rate = rate;
             update.decay = decay;
@@ -88,9 +95,8 @@ void bind_cnn_descent(py::module_& module) {
             }
             double* scalar = scalars.mutable_data();
             const py::gil_scoped_release release;
-            parallel_for(runs, 1, threads, [&](Index begin, Index end) {
-                for (Index r = begin; r < end; ++r)
-                    advance(data[static_cast<std::size_t>(r)], update, states[static_cast<std::size_t>(r)], until);
+            parallel_runs(runs, threads, [&](Index r) {
+                advance(data[static_cast<std::size_t>(r)], update, states[static_cast<std::size_t>(r)], until);
             });
             for (Index r = 0; r < runs; ++r) {
                 const State& state = states[static_cast<std::size_t>(r)];

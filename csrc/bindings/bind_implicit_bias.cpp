@@ -62,10 +62,8 @@ void bind_implicit_bias(py::module_& module) {
         "descend",
         [](const std::vector<LinearDescent*>& runs, std::int64_t steps, int threads) {
             const py::gil_scoped_release release;
-            parallel_for(static_cast<Index>(runs.size()), 1, threads, [&](Index first, Index last) {
-                for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
-                    runs[i]->advance(steps);
-            });
+            parallel_runs(static_cast<Index>(runs.size()), threads,
+                          [&](Index i) { runs[static_cast<std::size_t>(i)]->advance(steps); });
         },
         py::arg("runs"), py::arg("steps"), py::arg("threads"), "Moves every run by so many steps.");
 
@@ -90,9 +88,9 @@ void bind_implicit_bias(py::module_& module) {
             std::vector<char> reached(runs.size());
             {
                 const py::gil_scoped_release release;
-                parallel_for(static_cast<Index>(runs.size()), 1, threads, [&](Index first, Index last) {
-                    for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i)
-                        reached[i] = runs[i]->advance(until[i], steps) || runs[i]->failed();
+                parallel_runs(static_cast<Index>(runs.size()), threads, [&](Index run) {
+                    const auto i = static_cast<std::size_t>(run);
+                    reached[i] = runs[i]->advance(until[i], steps) || runs[i]->failed();
                 });
             }
             return std::all_of(reached.begin(), reached.end(), [](char r) { return r != 0; });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -56,6 +57,24 @@ void parallel_for(Index count, Index grain, int threads, const F& f) {
     }
     f(Index{0}, count / shares);
     for (std::thread& thread : team) thread.join();
+}
+
+// Calls f(i) for every i of [0, count), on at most `threads` threads. f may throw: the exception of the first i that
+// has one leaves when all threads are done.
+template <class F>
+void parallel_runs(Index count, int threads, const F& f) {
+    std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(count));
+    parallel_for(count, 1, threads, [&](Index begin, Index end) {
+        for (Index i = begin; i < end; ++i) {
+            try {
+                f(i);
+            } catch (...) {
+                thrown[static_cast<std::size_t>(i)] = std::current_exception();
+            }
+        }
+    });
+    for (const std::exception_ptr& exception : thrown)
+        if (exception) std::rethrow_exception(exception);
 }
 
 }  // namespace pyphenom

@@ -129,6 +129,27 @@ struct Blocks {
     }
 };
 
+constexpr double longest_fall = 350;  // of the logarithm of the moments' unit in a step: e^700 is a float
+
+// By how much that may fall: what a step keeps of the moments stays below 1e150 and 1e300.
+double room(const Update& update, const State& state) {
+    double first = 0, second = 0;
+    for (Index i = 0; i < state.first.rows * state.first.cols; ++i) {
+        first = std::max(first, std::fabs(state.first.data[i]));
+        second = std::max(second, state.second.data[i]);
+    }
+    const double kept = std::max(update.beta1 * first, std::sqrt(update.beta2 * second));
+    return kept > 0 ? std::min(longest_fall, std::log(1e150) - std::log(kept)) : state.log_unit - state.log_loss;
+}
+
+// The logarithm of the unit in which the next gradient and Adam's moments are held: near the loss, which is up to
+// e^-64 of it, so that a change is rare. Against moments that are too large to be held so the gradient is zero.
+double next_unit(const Update& update, const State& state) {
+    const double fall = state.log_unit - state.log_loss;
+    if (state.step == 0 || fall < 0) return state.log_loss;
+    return fall < 64 ? state.log_unit : state.log_unit - std::min(fall, room(update, state));
+}
+
 struct Adam {
     double keep_first, keep_second, add_first, add_second, root, epsilon;
 };
@@ -230,7 +251,7 @@ void advance(const Data& data, const Update& update, State& state, std::int64_t 
             state.stopped |= !(state.log_loss > update.log_stop && state.log_loss < 1e300);
         }
         if (last || state.stopped) return;
-        const double log_unit = by_loss ? state.log_loss : 0.0;
+        const double log_unit = !by_loss ? 0.0 : adam ? next_unit(update, state) : state.log_loss;
         example_weights(state.margins, n, log_unit, weights.data());
         by_activations(data, update.power, state.activations, weights.data(), G);
         ++state.step;
@@ -245,7 +266,8 @@ void advance(const Data& data, const Update& update, State& state, std::int64_t 
             move(state.coordinates, keep, rate, G);
             state.shrink *= keep;
         } else if (adam) {
-            const double t = static_cast<double>(state.step), change = t > 1 ? std::exp(state.log_unit - log_unit) : 1;
+            const double t = static_cast<double>(state.step), fall = t > 1 ? state.log_unit - log_unit : 0,
+                         change = std::exp(std::min(fall, longest_fall));
             const Adam how{update.beta1 * change,
                            update.beta2 * change * change,
                            1 - update.beta1,

@@ -122,10 +122,6 @@ PYPHENOM_INLINE void sweep(const double* panels, Index n, Index d, double* w, do
     reduce(sums, n, m);
 }
 
-PYPHENOM_CLONES void sweep_margins(const double* panels, Index n, Index d, double* w, double* sums, double* m) {
-    sweep(panels, n, d, w, sums, m, [](const double*, Index) __attribute__((always_inline)) {});
-}
-
 PYPHENOM_CLONES void sweep_add(const double* panels, Index n, Index d, const double* r, double* w, double* sums,
                                double* m) {
     sweep(panels, n, d, w, sums, m, [=](const double* panel, Index j) __attribute__((always_inline)) {
@@ -179,12 +175,6 @@ void RowPanels::add(const double* r, double* w, double* m) { sweep_add(panels_.d
 
 void RowPanels::adam(const double* r, const AdamRates& rates, double* w, double* first, double* second, double* m) {
     sweep_adam(panels_.data(), n_, d_, r, rates, w, first, second, sums_.data(), m);
-}
-
-void RowPanels::margins(const double* w, double* m) {
-    Lines copy(weights());
-    std::copy_n(w, d_, copy.data());
-    sweep_margins(panels_.data(), n_, d_, copy.data(), sums_.data(), m);
 }
 
 }  // namespace pyphenom::implicit_bias

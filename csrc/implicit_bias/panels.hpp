@@ -59,7 +59,6 @@ class RowPanels {
     // w, first, second: weights() entries; r, m: padded(n).
     void add(const double* r, double* w, double* m);
     void adam(const double* r, const AdamRates& rates, double* w, double* first, double* second, double* m);
-    void margins(const double* w, double* m);
 
   private:
     static constexpr Index width = 2 * lanes;

@@ -72,6 +72,8 @@ def test_data(X: Any, y: Any, runs: int, d: int) -> tuple[Float, Float] | None:
 def options(rate: Any, power: Any, method: Any, decay: Any, betas: Any, epsilon: Any, stop_loss: Any) -> dict[str, Any]:
     """Return the options of the kernel."""
     one_of("optimizer", method, OPTIMIZERS)
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"`betas` is {betas!r}; expected two numbers in [0, 1), such as (0.9, 0.999)")
     beta1, beta2 = (as_real("betas", beta) for beta in betas)
     if not max(beta1, beta2) < 1:
         raise ValueError(f"`betas` is {betas}; expected two numbers in [0, 1)")

@@ -39,7 +39,7 @@ class CNNDescent:
     norm : array (runs, records)
         :math:`\|W\|`; margin / norm^power is the normalised margin of the homogeneous network.
     train_error, test_error : array (runs, records)
-        Fraction with :math:`yf(x)\le0`; the test error is None without test data.
+        Fraction without :math:`yf(x)>0`, NaN among it; the test error is None without test data.
     train_margins : array (runs, n)
         :math:`y_if(x_i)` at the end.
     steps : array (runs,) of int
@@ -47,7 +47,8 @@ class CNNDescent:
     power : float
     average : bool
     status : Status
-        Whether every run reached ``stop_loss``, or all steps where there is none, with finite numbers.
+        Whether every run reached ``stop_loss``, or all steps where there is none, with finite numbers; and whether it
+        has filters that are active on a patch, for without them there is no gradient.
     """
 
     weights: Float
@@ -70,8 +71,9 @@ class CNNDescent:
 
     @property
     def normalized_margin(self) -> Float:
-        r"""Return :math:`\min_iy_if(x_i)/\|W\|^q`, (runs, records)."""
-        return np.asarray(self.margin / self.norm**self.power)
+        r"""Return :math:`\min_iy_if(x_i)/\|W\|^q`, (runs, records); NaN where all weights are zero."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.margin / self.norm**self.power)
 
     def predict(self, X: Any) -> Float:
         """Return f (runs, t) under the final weights, for patches (t, P, d), or (runs, t, P, d)."""
@@ -196,9 +198,10 @@ def cnn_descent(
         log_loss[:, column] = state.log_loss
         margin[:, column] = state.margins.min(axis=1)
         norm[:, column] = np.sqrt(np.square(now).sum(axis=(1, 2, 3)))
-        train_error[:, column] = np.mean(state.margins <= 0, axis=1)
+        train_error[:, column] = np.mean(~(state.margins > 0), axis=1)
         if test and test_error is not None:
-            test_error[:, column] = np.mean(test[1] * outputs(now, test[0], options["power"], average) <= 0, axis=1)
+            test_margins = test[1] * outputs(now, test[0], options["power"], average)
+            test_error[:, column] = np.mean(~(test_margins > 0), axis=1)
     status = _status(state, stop_loss, total)
     return CNNDescent(
         now, grid, log_loss, margin, norm, train_error, test_error, state.margins, state.taken,
@@ -274,10 +277,27 @@ def _blocks(reached: int, until: int, length: int) -> Iterator[int]:
         yield reached
 
 
+def _dead(state: _State) -> Float:
+    """Return whether all filters of a run (runs,) are inactive on all patches; all at zero are."""
+    index, sign = state.data[2:4]
+    dead = (state.margins == 0).all(axis=1)
+    for run in np.flatnonzero(dead):
+        at = run % len(index)  # one data set for all, or one each
+        dead[run] = not (state.arrays["activations"][run][index[at]] * sign[at][:, :, None] > 0).any()
+    return np.asarray(dead)
+
+
 def _status(state: _State, stop_loss: float | None, total: int) -> Status:
     bad = ~(state.log_loss < 300)
     if bad.any():
         return Status(False, f"the loss of {bad.sum()} of {len(bad)} runs left all bounds: lower `learning_rate`")
+    dead = _dead(state) & ~state.stopped & (total > 0)
+    if dead.any():
+        return Status(
+            False,
+            f"no filter of {dead.sum()} of {len(dead)} runs is active on a patch, without which there is no gradient: "
+            "draw other `weights`, or lower `learning_rate` if they died on the way",
+        )
     if stop_loss is None:
         return Status(True, f"took {total} steps")
     short = ~state.stopped

@@ -111,7 +111,8 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
 
 
 def _errors(weights: Tensor, images: Patches, alpha: Any) -> Array:
-    return np.asarray((margins(weights, images, alpha, POWER) <= 0.0).double().mean(-1).numpy())
+    wrong = ~(margins(weights, images, alpha, POWER) > 0.0)  # NaN is wrong
+    return np.asarray(wrong.double().mean(-1).numpy())
 
 
 def _first_weights(dimension: int, scale: float, streams: Streams) -> Tensor:
@@ -212,7 +213,7 @@ def _convex(arm: str, streams: Streams) -> pd.DataFrame:
             weights = update(rule, weights, gradient, memory, step, falling)
         ends[rule] = weights.numpy()
     minimum = _minimum(Z.numpy())
-    descent, adam = (np.mean(tests.numpy() @ end[0] <= 0.0) for end in ends.values())
+    descent, adam = (np.mean(~(tests.numpy() @ end[0] > 0.0)) for end in ends.values())
     pairs = {"off_gradient": (ends["gradient"][0], minimum), "off_adam": (ends["adam"][0], minimum),
              "apart": (ends["adam"][1], ends["gradient"][1])}  # fmt: skip
     off = {name: np.linalg.norm(w - other) / np.linalg.norm(other) for name, (w, other) in pairs.items()}

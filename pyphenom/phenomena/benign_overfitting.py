@@ -287,7 +287,7 @@ def _digits(streams: Streams) -> pd.DataFrame:
         W = _descend(X, np.tile(start, (len(X), 1, 1)), np.tile(zero[:, None], 2 * HIDDEN), zero, labels, labels, 1,
                      rate)[0]  # fmt: skip
         margins = [_power(images @ W.transpose(0, 2, 1), 1) @ sign for images in (T, X, X * mask)]
-        errors, missed = (np.mean(f * truth <= 0, axis=1) for f, truth in
+        errors, missed = (np.mean(~(f * truth > 0), axis=1) for f, truth in
                           zip(margins[:2], (parity[test], labels), strict=True))  # fmt: skip
         alone = np.mean(margins[2] * labels > 0, axis=1)
         table = {"test_error": errors[:-1], "border_alone": alone[:-1], "train_error": missed[:-1]}

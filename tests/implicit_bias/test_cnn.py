@@ -172,6 +172,23 @@ def test_adam_without_epsilon_goes_on_below_the_floats():
     assert run.weights[0, 0, 0, 0] == pytest.approx(w, rel=1e-10)
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.99), (0.0, 0.0)])
+@pytest.mark.parametrize("size", [40.0, 200.0, 400.0, 1000.0])
+def test_adam_where_a_step_lowers_the_loss_by_orders_of_the_floats(size, betas):
+    # A step of Adam is about one: the loss falls by e^-size, and gradients by as much against their averages.
+    X, y, W = np.array([[[size]]]), np.ones(1), np.array([[[1.0]], [[-1.0]]])
+    run = cnn_descent(X, y, W, 60, learning_rate=1.0, optimizer="adam", betas=betas, epsilon=0.0)
+    (one, two), first, second = betas, mpmath.mpf(0), mpmath.mpf(0)
+    w = mpmath.mpf(1)
+    for t in range(1, 61):
+        g = -size / (1 + mpmath.exp(size * w))
+        first, second = one * first + (1 - one) * g, two * second + (1 - two) * g * g
+        w -= (first / (1 - one**t)) / mpmath.sqrt(second / (1 - two**t))
+    assert run.weights[0, :, 0, 0].tolist() == pytest.approx([float(w), -1.0], rel=1e-11)
+    assert run.log_loss[0, -1] == pytest.approx(-size * float(w), rel=1e-11)
+    assert run.status.converged
+
+
 def test_normalised_margin_of_a_homogeneous_network_increases():
     X, y, W = model(n=5, d=20, m=4)
     run = cnn_descent(X, y, W, 3000, learning_rate=0.01, power=2.0, optimizer="normalized", record=30)
@@ -267,11 +284,60 @@ def test_smallest_problem():
     assert dead.train_error[0, -1] == 1.0  # an output of zero decides nothing
 
 
+@pytest.mark.parametrize("optimizer", ["descent", "normalized", "adam"])
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_filters_that_never_move_are_said(scale, optimizer):
+    X, y, W = np.ones((3, 1, 4)), np.array([1.0, -1.0, 1.0]), np.stack([np.ones((2, 2, 4)), np.full((2, 2, 4), scale)])
+    run = cnn_descent(X, y, W, 5, learning_rate=0.1, optimizer=optimizer)
+    np.testing.assert_array_equal(run.weights[1], W[1])
+    assert not run.status.converged
+    assert "no filter of 1 of 2 runs is active" in run.status.message
+    assert np.isnan(run.normalized_margin[1]).all() == (scale == 0)  # 0 / 0
+    alive = cnn_descent(X, y, W[0], 5, learning_rate=0.1, optimizer=optimizer)  # whose outputs begin at zero
+    assert alive.status.converged
+    assert cnn_descent(X, y, W[1], 0, learning_rate=0.1, optimizer=optimizer).status.converged
+    assert cnn_descent(X, y, W[1], 5, learning_rate=0.1, optimizer=optimizer, stop_loss=1.0).status.converged
+
+
 def test_divergence_is_said():
     X, y, W = model(scale=1.0)
-    run = cnn_descent(X, y, W, 300, learning_rate=10.0, power=3.0, weight_decay=1.0)
+    options = {"learning_rate": 10.0, "power": 3.0, "weight_decay": 1.0, "X_test": X, "y_test": y}
+    run = cnn_descent(X, y, W, 300, **options)
     assert not run.status.converged
     assert "lower `learning_rate`" in run.status.message
+    lost = np.isnan(run.train_margins[0])
+    assert lost.any()
+    assert run.train_error[0, -1] == run.test_error[0, -1] == np.mean(lost | (run.train_margins[0] <= 0))
+
+
+def kernel(runs=3, filters=8, threads=3, **change):
+    """Call the kernel itself on `runs` runs of one example, with some arguments changed."""
+    x = np.ones((1, 1, 1))
+    own = {name: np.ones((runs, 1, filters)) for name in ("activations", "weights", "first", "second")}
+    own |= {"scalars": np.tile([1.0, 0, 0, 0, 0], (runs, 1, 1)), "margins": np.zeros((runs, 1, 1))}
+    numbers = {"power": 1.0, "rate": 0.1, "decay": 0.0, "beta1": 0.9, "beta2": 0.99, "epsilon": 0.0, "log_stop": -1e9}
+    arguments = {**own, "coordinates": np.empty((0, 0, 0)), **numbers, "method": "adam", "until": 2, **change}
+    data = (x, x, np.zeros((1, 1, 1), np.int32), x, x, np.ones(filters))
+    module._core.cnn_advance(*data, **arguments, threads=threads)
+    return arguments
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_a_run_throws_arrives_from_its_thread(threads):
+    with pytest.raises(ValueError, match="`filters` is 5; expected a multiple of eight"):
+        kernel(filters=5, threads=threads)
+
+
+@pytest.mark.parametrize("name", ["weights", "first", "second", "margins", "scalars"])
+def test_runs_do_not_share_what_they_write(name):
+    assert (kernel()["scalars"][:, 0, 3] == 2).all()
+    with pytest.raises(ValueError, match=f"`{name}` is of another shape; expected a contiguous matrix a run$"):
+        kernel(**{name: np.ones((1, 1, {"margins": 1, "scalars": 5}.get(name, 8)))})
+
+
+def test_a_method_of_no_name_is_refused():
+    with pytest.raises(ValueError, match="`method` is 'sgd'"):
+        kernel(method="sgd")
 
 
 def test_progress():
@@ -302,6 +368,8 @@ def test_result_by_name():
         ({"optimizer": "sgd"}, "`optimizer` is 'sgd'"),
         ({"optimizer": "normalized", "weight_decay": 0.1}, "`weight_decay`"),
         ({"betas": (0.9, 1.0)}, "`betas` is"),
+        ({"betas": 0.9}, "`betas` is 0.9; expected two numbers"),
+        ({"betas": (0.9, 0.99, 0.999)}, "`betas` is .*; expected two numbers"),
         ({"record": [-1]}, "`record` is"),
         ({"record": [11]}, "`record` is"),
         ({"record": 0}, "`record` is 0"),

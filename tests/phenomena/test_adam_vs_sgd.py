@@ -77,6 +77,24 @@ def test_tuned_is_what_validation_chooses(small, arm, monkeypatch):
     assert values(measured(arm), "tuned_error").item() == pytest.approx(0.4)
 
 
+def test_a_network_without_numbers_is_wrong_and_not_tuned(small, monkeypatch):
+    """The second of them is NaN: it errs on everything, and validation prefers another."""
+    real = phenomenon.train_patches
+
+    def diverging(*args, **kwargs):
+        weights, loss = real(*args, **kwargs)
+        weights[1] = np.nan
+        return weights, loss
+
+    before = measured(DESCENT)
+    monkeypatch.setattr(phenomenon, "train_patches", diverging)
+    rows = measured(DESCENT)
+    errors = values(rows, "train_error")
+    assert errors[1] == values(rows, "test_error")[1] == 1.0
+    assert values(rows, "tuned_error").item() < 1.0
+    np.testing.assert_array_equal(np.delete(errors, 1), np.delete(values(before, "train_error"), 1))
+
+
 def test_digits_for_training_validation_and_test_are_different_ones(small, monkeypatch):
     """With all outputs right but on the validation images, the errors are 0, 1 and 0."""
     images, first, last = phenomenon.data.digits(), phenomenon.DIGITS_TRAINED, phenomenon.DIGITS_VALIDATED

@@ -193,6 +193,14 @@ def test_digits_have_their_border_around_them_and_nothing_inside_it():
     assert ((parity == 1) == (images.labels % 2 == 0)).all()
 
 
+def test_networks_without_numbers_err_on_every_digit(few, monkeypatch):
+    real = phenomenon._descend
+    monkeypatch.setattr(phenomenon, "_descend", lambda *args: (np.nan * real(*args)[0], None, None))
+    rows = measured(DIGITS)
+    for quantity in ("train_error", "test_error", "same_error", "same_train_error"):
+        assert (rows[rows["quantity"] == quantity]["value"] == 1.0).all()
+
+
 def test_slopes_and_steps_of_known_tables():
     n = np.array([10.0, 20.0, 40.0])
     assert phenomenon._trend(pd.DataFrame([5 - 0.3 * np.log(n)], columns=n)) == pytest.approx([-0.3])
