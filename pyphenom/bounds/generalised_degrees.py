@@ -70,7 +70,7 @@ def generalised_degrees(
     y : array (n,)
         Labels.
     scale : float
-        h > 0, in the unit of the labels: small against their noise, large against the rounding of the fit.
+        h > 0, in the unit of the labels: small against their noise, large against the rounding of the fit and of y.
     pairs : int
         m >= 2. From n on, every label is perturbed by itself instead, and nothing is left to chance.
     seed : int
@@ -79,7 +79,7 @@ def generalised_degrees(
         Whether `fit` takes all label vectors at once, (2m, n) to (2m, ..., n), such as networks that are trained in one
         stack.
     progress : callable (fits, total), optional
-        Called after every pair.
+        Called after every pair, with `together` once, after the fit.
 
     Returns
     -------
@@ -107,12 +107,19 @@ def generalised_degrees(
     n, h = len(labels), as_real("scale", scale)
     if h == 0.0:
         raise ValueError("`scale` is 0; expected a number > 0, such as a tenth of the noise of the labels")
+    if (np.abs((labels + h) - (labels - h) - 2.0 * h) > 0.02 * h).any():
+        raise ValueError(
+            f"`scale` is {h:g}, which is lost in the rounding of `y` of up to {np.abs(labels).max():g}; expected at "
+            f"least {100.0 * np.spacing(np.abs(labels).max()):.1e}, or labels shifted to a mean of zero"
+        )
     count, rng = as_integer("pairs", pairs, 2), np.random.default_rng([as_integer("seed", seed, 0), 0x6DF])
     exact = count >= n
     steps = np.eye(n) if exact else 2.0 * rng.integers(0, 2, (count, n)) - 1.0
     if together:
         values = _fitted(fit(np.concatenate([labels + h * steps, labels - h * steps])), n, 2 * len(steps))
         rises = values[: len(steps)] - values[len(steps) :]
+        if progress is not None:
+            progress(2 * len(steps), 2 * len(steps))
     else:
         rows = []
         for done, step in enumerate(steps, 1):

@@ -70,7 +70,7 @@ def gradient_descent(
     X : array or CPU tensor (n, d) or (runs, n, d)
         Inputs. No intercept: add a column of ones for one.
     y : array (n,) or (runs, n)
-        Labels -1 and 1.
+        Labels -1 and 1; all equal is a problem like any other, since no intercept is fitted.
     steps : int
         To take.
     step_size, decay : float
@@ -84,7 +84,7 @@ def gradient_descent(
     initial : array (d,) or (runs, d), optional
         Weights at the start; zero unless given. Batch norm has no direction there, and needs them.
     record : array of int, optional
-        Numbers of steps after which positions are kept; by default some ten a decade.
+        Numbers of steps after which positions are kept, `steps` always among them; by default some ten a decade.
     progress : callable (steps taken, steps), optional
         Called some ten times a second; Ctrl-C stops within such a block.
 
@@ -162,7 +162,7 @@ def _records(record: Any, steps: int) -> NDArray[np.int64]:
     times = np.unique(times.astype(np.int64))
     if times[0] < 0 or times[-1] > steps:
         raise ValueError(f"`record` holds {times[0]} to {times[-1]}; expected numbers of steps from 0 to {steps}")
-    return times
+    return np.union1d(times, [steps])
 
 
 def _constants(how: Method, loss: str, step: float, decay: float) -> dict[str, Any]:
@@ -181,20 +181,21 @@ def _constants(how: Method, loss: str, step: float, decay: float) -> dict[str, A
     }
 
 
-def _grams(data: Data, how: Method) -> list[Float] | list[None]:
-    """Return the Gram matrices of the runs; None where weights are moved themselves."""
+def _grams(data: Data, how: Method) -> list[Float | None]:
+    """Return the Gram matrices of the runs; None for a run whose weights are moved themselves."""
     count, n, d = data.rows.shape
     if isinstance(how, Adam) or n > d:
         return [None] * count
-    grams = [A @ A.T for A in data.rows]
-    for K in grams:
-        try:
-            pivots = np.diagonal(scipy.linalg.cholesky(K, check_finite=False))
-        except scipy.linalg.LinAlgError:
-            return [None] * count
-        if not pivots.min() ** 2 > SINGULAR * pivots.max() ** 2:
-            return [None] * count
-    return grams
+    grams = (A @ A.T for A in data.rows)
+    return [K if _regular(K) else None for K in grams]
+
+
+def _regular(K: Float) -> bool:
+    try:
+        pivots = np.diagonal(scipy.linalg.cholesky(K, check_finite=False))
+    except scipy.linalg.LinAlgError:
+        return False
+    return bool(pivots.min() ** 2 > SINGULAR * pivots.max() ** 2)
 
 
 def _path(

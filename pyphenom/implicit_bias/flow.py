@@ -16,8 +16,6 @@ from pyphenom.implicit_bias.descent import BLOCK_SECONDS
 from pyphenom.implicit_bias.path import LOSSES, LinearPath, log_mean_loss, separation, signed_rows
 from pyphenom.random_features.features import threads
 
-LONGEST_BLOCK = 1 << 20
-"""Steps: a record that takes none of the steps it may take says nothing of their pace."""
 TIGHTEST = 1e-11
 """Of the tolerances: below, rounding errors would be taken for errors of the method."""
 
@@ -69,7 +67,7 @@ def gradient_flow(
     X : array or CPU tensor (n, d) or (runs, n, d)
         Inputs. No intercept: add a column of ones for one.
     y : array (n,) or (runs, n)
-        Labels -1 and 1.
+        Labels -1 and 1; all equal is a problem like any other, since no intercept is fitted.
     log_times : array (times,)
         Ascending natural logarithms of the times to record, such as ``np.log([1, 1e3, 1e12])`` or 1e5; -inf is the
         start. For the sum of the losses in place of their mean, t is n times as long.
@@ -111,7 +109,9 @@ def gradient_flow(
     """
     data, kind = signed_rows(X, y, initial), one_of("loss", loss, LOSSES)
     times = np.asarray(as_numeric("log_times", log_times, (1,)), dtype=np.float64)
-    if np.isnan(times).any() or np.isposinf(times).any() or (np.diff(times) <= 0).any():
+    with np.errstate(invalid="ignore"):
+        ascending = (np.diff(times) > 0).all()  # not of -inf twice
+    if np.isnan(times).any() or np.isposinf(times).any() or not ascending:
         raise ValueError(
             "`log_times` is not ascending, or holds NaN or infinity; expected ascending logarithms of times"
         )
@@ -143,7 +143,8 @@ def gradient_flow(
             start = time.perf_counter()
             done = _core.flow(runs, until, block, threads())
             seconds = max(time.perf_counter() - start, 1e-9)
-            block = max(1, min(2 * block, int(block * BLOCK_SECONDS / seconds), LONGEST_BLOCK))
+            if not done:  # all of the block was taken; of fewer steps the number, and so the pace, is unknown
+                block = max(1, min(2 * block, int(block * BLOCK_SECONDS / seconds)))
         for i, run in enumerate(runs):
             moved = run.coordinates() @ bases[i]
             weights[i, at], error[i, at] = data.initial[i] + (np.nan if run.failed else moved), run.error

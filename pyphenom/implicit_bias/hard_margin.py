@@ -10,7 +10,7 @@ import scipy.linalg
 import scipy.optimize
 
 from pyphenom import _core
-from pyphenom._arrays import Float, as_float, as_real, is_tensor, one_of
+from pyphenom._arrays import Float, as_float, as_real, one_of
 from pyphenom.curvature.lanczos import Status
 from pyphenom.implicit_bias._active_set import solve_precisely
 
@@ -20,6 +20,8 @@ GRAM_LIMIT = 4000
 """Examples up to which the Gram matrix is formed at once; beyond, a working set of them grows to hold the support."""
 KERNEL_TOLERANCE = 1e-10
 """Violation of a margin, relative to the margin, at which the l2 solver stops."""
+NO_MARGIN = 1e-9
+"""Bound, relative to the largest row, up to which data without a margin found count as not separable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,8 @@ class HardMargin:
     support : array of int
         The examples with :math:`\lambda_i>0`.
     separable : bool
-        Whether w has a positive margin on every example.
+        Whether a w of positive margin on every example was found. Where it is False, a margin up to `bound`, at most
+        1e-9 of the largest row unless the status says undecided, may have been missed.
     norm : {"l2", "l1", "linf"}
         Of the weights.
     status : Status
@@ -67,7 +70,8 @@ class HardMargin:
         For l2 its solution is :math:`\hat w/\gamma=\sum_i\alpha_iy_ix_i`, and :math:`\sum_i\alpha_i=1/\gamma^2`. All
         infinite where there is no margin.
         """
-        return self.dual / self.margin**2 if self.separable else np.full_like(self.dual, np.inf)
+        with np.errstate(over="ignore"):  # by the margin twice: its square may be beyond the floats
+            return self.dual / self.margin / self.margin if self.separable else np.full_like(self.dual, np.inf)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -137,22 +141,21 @@ def hard_margin(X: Any, y: Any, norm: str = "l2", *, tol: float = 1e-8) -> HardM
     one_of("norm", norm, tuple(NORMS))
     signs, note = _signs(y, len(x))
     scale = float(np.abs(x).max())
-    # Powers of two leave the digits alone.
-    rows = (signs / 2.0 ** np.frexp(scale)[1])[:, None] * x if scale > 0 else signs[:, None] * x
-    unit = 2.0 ** float(np.frexp(scale)[1]) if scale > 0 else 1.0
-    solution = _certified(rows, *(_quadratic(rows) if norm == "l2" else _linear(rows, norm)), unit, norm, tol, note)
+    # Powers of two leave the digits alone; that of the largest entry may itself be beyond the floats.
+    power = int(np.frexp(scale)[1])
+    rows = signs[:, None] * np.ldexp(x, -power)
+    solution = _certified(rows, *(_quadratic(rows) if norm == "l2" else _linear(rows, norm)), power, norm, tol, note)
     if norm == "l2" and not solution.status.converged and solution.bound > 1e-13 * scale:
         precise = solve_precisely(rows, solution.dual, KERNEL_TOLERANCE, 2 * len(rows) + 100)
-        solution = _better(solution, _certified(rows, *precise, unit, norm, tol, note))
+        solution = _better(solution, _certified(rows, *precise, power, norm, tol, note))
     return solution
 
 
 def _signs(y: Any, n: int) -> tuple[Float, str]:
     """Return labels -1 and 1, and a note where there is one class only."""
-    labels = np.asarray(y.detach().cpu() if is_tensor(y) else y)
+    labels = as_float("y", y, (1,))
     if labels.shape != (n,):
         raise ValueError(f"`y` has shape {labels.shape}; expected ({n},), one label a row of `X`")
-    labels = as_float("y", labels, (1,))
     classes = np.unique(labels)
     if len(classes) > 2:
         raise ValueError(
@@ -229,9 +232,9 @@ def _linear(rows: Float, norm: str) -> tuple[Float, Float, str]:
 
 
 def _certified(
-    rows: Float, w: Float, dual: Float, end: str, scale: float, norm: str, tol: float, note: str
+    rows: Float, w: Float, dual: Float, end: str, power: int, norm: str, tol: float, note: str
 ) -> HardMargin:
-    """Return the solution with margin and bound from w and lambda alone; `rows` are divided by `scale`."""
+    """Return the solution with margin and bound from w and lambda alone; `rows` are divided by 2^power."""
     dual = dual / dual.sum()
     dual[dual < np.finfo(float).eps * dual.max()] = 0.0
     dual /= dual.sum()
@@ -242,21 +245,24 @@ def _certified(
     support = np.flatnonzero(dual)
     # Below these a margin, and a combination, are rounding.
     largest = float(np.linalg.norm(rows, DUAL_NORMS[norm], axis=1).max())
-    visible = np.finfo(float).eps * rows.shape[1] * largest
-    if margin > visible:
+    visible = np.finfo(float).eps * rows.shape[1]
+    with np.errstate(over="ignore"):  # the norm of several entries, each of them a float, may be none
+        true_margin, true_bound = float(np.ldexp(margin, power)), float(np.ldexp(bound, power))
+    if margin > visible * largest:
         gap = max(0.0, (bound - margin) / bound)
         status = _status(gap, tol, end, note)
-        return HardMargin(w, margin * scale, dual, bound * scale, gap, support, True, norm, status)
-    proven = bound <= max(1e-9 * largest, visible)
+        return HardMargin(w, true_margin, dual, true_bound, gap, support, True, norm, status)
+    relative = max(NO_MARGIN, visible)
     message = (
-        f"not separable: a convex combination of the rows y_i x_i (`dual`) has norm {bound * scale:.1e}, so that no w "
-        "has a larger margin. Take away the examples in `support`, or use more features"
-        if proven
-        else f"undecided: no positive margin found, and none above {bound * scale:.1e} exists ({end}). Scale the "
+        f"not separable: no margin above {true_bound:.1e} exists, the norm of a convex combination of the rows y_i x_i "
+        f"(`dual`); up to {relative:.0e} of the largest row that counts as none. Take away the examples in `support`, "
+        "or use more features"
+        if bound <= relative * largest
+        else f"undecided: no positive margin found, and none above {true_bound:.1e} exists ({end}). Scale the "
         "columns of `X` alike, or take away near-duplicates"
     )
     zero = np.zeros_like(w)
-    return HardMargin(zero, 0.0, dual, bound * scale, 1.0, support, False, norm, Status(False, message + note))
+    return HardMargin(zero, 0.0, dual, true_bound, 1.0, support, False, norm, Status(False, message + note))
 
 
 def _better(first: HardMargin, second: HardMargin) -> HardMargin:

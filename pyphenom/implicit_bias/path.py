@@ -64,12 +64,25 @@ class LinearPath:
         return _ratio(2 * m.var(axis=-1), (m**2).mean(axis=-1))
 
     def cosine(self, direction: Any) -> Float:
-        """Cosine of w and a direction (d,), or one a run (runs, d); (runs, times), 0 at w = 0."""
+        """Cosine of w and a direction (d,), or one a run (runs, d); (runs, times), 0 at w = 0.
+
+        Raises
+        ------
+        ValueError
+            For a direction of another shape, or whose norm is zero or beyond the floats.
+        """
         v = as_float("direction", direction, (1, 2))
         expected = {self.weights.shape[-1:], self.weights.shape[:-2] + self.weights.shape[-1:]}
         if v.shape not in expected:
             shapes = " or ".join(map(str, sorted(expected, key=len)))
             raise ValueError(f"`direction` has shape {v.shape}; expected {shapes}")
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(v, axis=-1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise ValueError(
+                f"`direction` has norm {'0' if (lengths == 0).any() else 'inf'}; expected finite norms > 0. The "
+                "weights of hard_margin are zero where the data are not separable: ask its `.separable` first"
+            )
         if v.ndim == 2:
             v = v[:, None, :]
         return _ratio((self.weights * v).sum(axis=-1), self.norm * np.linalg.norm(v, axis=-1))

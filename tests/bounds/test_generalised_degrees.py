@@ -80,6 +80,17 @@ def test_seeds_and_progress(smoother):
     found = [generalised_degrees(lambda labels: S @ labels, y, 0.1, 3, seed, progress=note) for seed in (0, 0, 1)]
     assert found[0].value == found[1].value != found[2].value
     assert calls[:3] == [(2, 6), (4, 6), (6, 6)]
+    calls.clear()
+    generalised_degrees(lambda Y: Y @ S.T, y, 0.1, 3, together=True, progress=note)
+    assert calls == [(6, 6)]
+
+
+def test_labels_far_from_zero_need_a_larger_scale():
+    """The bound that the message names is enough: the error of the quotient is below one percent."""
+    y = 1e6 + np.arange(5.0)
+    with pytest.raises(ValueError, match=r"expected at least 1\.2e-08"):
+        generalised_degrees(lambda labels: labels, y, 1e-11)
+    assert generalised_degrees(lambda labels: labels, y, 1.2e-8).value == pytest.approx(5.0, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +101,8 @@ def test_seeds_and_progress(smoother):
         ({"y": [1.0, np.nan]}, ValueError, "`y`"),
         ({"scale": 0.0}, ValueError, "`scale`"),
         ({"scale": -1.0}, ValueError, "`scale`"),
+        ({"scale": 1e-20}, ValueError, "`scale` is 1e-20, which is lost in the rounding of `y`"),
+        ({"scale": 1.5e-16}, ValueError, "`scale` is 1.5e-16, which is lost"),
         ({"pairs": 1}, ValueError, "`pairs`"),
         ({"seed": -1}, ValueError, "`seed`"),
         ({"fit": lambda labels: labels[:-1]}, ValueError, "gave the shape"),

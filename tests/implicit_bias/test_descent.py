@@ -268,6 +268,33 @@ def test_runs_records_and_rows(name, n, d, seed):
         np.testing.assert_array_equal(2 * scaled.weights, alone.weights)
 
 
+def test_a_singular_run_leaves_its_neighbours_alone():
+    X, y, w = data(6, 10, runs=(3,))
+    X[1, 0], y[1, 0] = X[1, 1], y[1, 1]
+    together = gradient_descent(X, y, 500, step_size=0.1, initial=w)
+    for run in range(3):
+        alone = gradient_descent(X[run], y[run], 500, step_size=0.1, initial=w[run])
+        np.testing.assert_array_equal(together.weights[run], alone.weights)
+
+
+def test_all_steps_are_taken_and_the_last_is_recorded():
+    X, y, _ = data(6, 10)
+    path = gradient_descent(X, y, 100, step_size=0.1, record=[10, 3])
+    assert path.steps.tolist() == [3, 10, 100]
+    np.testing.assert_array_equal(path.weights[-1], gradient_descent(X, y, 100, step_size=0.1).weights[-1])
+
+
+@pytest.mark.parametrize(("direction", "norm"), [(np.zeros(3), "0"), (np.full(3, 1e200), "inf")])
+def test_cosine_with_nothing(direction, norm):
+    path = gradient_descent(np.eye(3), np.ones(3), 5, step_size=0.1)
+    with pytest.raises(ValueError, match=f"`direction` has norm {norm};.*`.separable`"):
+        path.cosine(direction)
+    runs = gradient_descent(np.eye(3), np.ones((2, 3)), 5, step_size=0.1)
+    assert runs.cosine(np.eye(3)[:2]).shape == runs.norm.shape
+    with pytest.raises(ValueError, match=f"`direction` has norm {norm}"):
+        runs.cosine(np.stack([np.ones(3), direction]))
+
+
 def test_duplicates_and_labels_all_equal():
     X, _, w = data(6, 10)
     twice = gradient_descent(np.r_[X, X], np.ones(12), 200, step_size=0.1, initial=w)

@@ -8,6 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 import pyphenom as ph
+from pyphenom import _core
 from pyphenom.implicit_bias import gradient_descent, gradient_flow
 
 TRIANGLE = np.array([[2.0, 0.4], [0.3, 1.0], [3.0, 3.0]])
@@ -207,6 +208,7 @@ def test_progress_names_and_interruption():
         ({"X": np.full((3, 2), np.nan)}, "`X` holds nan"),
         ({"y": [0, 1, 1]}, "`y` holds 0, 1"),
         ({"log_times": [2.0, 1.0]}, "`log_times` is not ascending"),
+        ({"log_times": [-np.inf, -np.inf]}, "`log_times` is not ascending"),
         ({"log_times": [np.nan]}, "`log_times` is not ascending"),
         ({"log_times": [np.inf]}, "`log_times` is not ascending"),
         ({"rtol": 1e-14}, "`rtol` is 1e-14"),
@@ -218,8 +220,11 @@ def test_bad_input_is_named(change, message):
         gradient_flow(**{"X": TRIANGLE, "y": [1, 1, 1], "log_times": [1.0], **change})
 
 
-def test_many_records_close_to_one_another():
-    """Each takes fewer steps than it may, so that the blocks would double without end."""
-    log_times = np.linspace(1.0, 2.0, 200)
+def test_many_records_close_to_one_another(monkeypatch):
+    """Each takes fewer steps than it may, and a block that was not used up says nothing of the next."""
+    log_times, blocks, flow = np.linspace(1.0, 2.0, 200), [], _core.flow
+    monkeypatch.setattr(_core, "flow", lambda *args: blocks.append(args[2]) or flow(*args))
     path = gradient_flow([[1.0]], [1], log_times)
     np.testing.assert_allclose(path.weights[:, 0], np.log1p(np.exp(log_times)), rtol=1e-8)  # dw/dt = e^-w
+    assert len(blocks) >= 200
+    assert max(blocks) <= 2 * path.integration_steps  # doubled only once it was taken

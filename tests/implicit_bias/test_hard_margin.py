@@ -249,6 +249,32 @@ def test_scale_of_the_data(scale):
     solution, plain = hard_margin(scale * X, y), hard_margin(X, y)
     assert solution.margin == pytest.approx(scale * plain.margin, rel=1e-12)
     np.testing.assert_allclose(solution.weights, plain.weights, rtol=1e-9)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(solution.multipliers, plain.multipliers / scale / scale, rtol=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "linf"])
+@pytest.mark.parametrize("power", [-1074, -1050, 1022])
+def test_data_at_the_ends_of_the_floats(power, norm):
+    # Entries up to 3, so that those of the last are beyond 2^1023 and those of the first are subnormal.
+    X, y = np.array([[1.0, -2.0], [3.0, 1.0], [1.0, 1.0]]), np.array([-1.0, 1.0, 1.0])
+    solution, plain = hard_margin(np.ldexp(X, power), y, norm), hard_margin(X, y, norm)
+    assert solution.separable
+    np.testing.assert_allclose(solution.weights, plain.weights, rtol=1e-9, atol=1e-12)
+    assert solution.margin == np.ldexp(plain.margin, power)
+    assert not hard_margin(np.ldexp([[1.0], [3.0]], power), [1, -1], norm).separable
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "linf"])
+def test_a_margin_below_the_tolerance_is_not_denied(norm):
+    # The largest margin is 1e-11, of (0, 1): found, or the status says up to where it may have been missed.
+    solution = hard_margin([[1.0, 1e-11], [-1.0, 1e-11], [0.0, 1.0]], np.ones(3), norm)
+    assert solution.bound >= 1e-11 * (1 - 1e-4)
+    if solution.separable:
+        assert solution.margin == pytest.approx(1e-11, rel=1e-4)
+    else:
+        assert f"no margin above {solution.bound:.1e} exists" in solution.status.message
+        assert "up to 1e-09 of the largest row" in solution.status.message
 
 
 @pytest.mark.parametrize("teacher", [True, False])
@@ -297,6 +323,19 @@ def test_float32_and_strides():
 def test_bad_input(X, y, options, message):
     with pytest.raises(ValueError, match=message):
         hard_margin(X, y, **options)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1, [1, -1]], "`y` is not an array of numbers"),
+        (["a", "b"], "`y` has dtype"),
+        (torch.ones(2, device="meta"), "`y` is a tensor on meta; expected one on the CPU"),
+    ],
+)
+def test_labels_of_a_bad_kind(y, message):
+    with pytest.raises(TypeError, match=message):
+        hard_margin(np.ones((2, 2)), y)
 
 
 def test_an_unreachable_tolerance_is_said():
