@@ -217,27 +217,32 @@ def _run(request: _Request, where: AbstractContextManager[Executor | None]) -> N
 
 def _judge(request: _Request, where: AbstractContextManager[Executor | None]) -> _Outcome:
     """Measure and judge the studies, print the verdicts, and write the files."""
-    from pyphenom.report import save, to_dict, write_report
-    from pyphenom.studies import BudgetSpent, WorkerLost, compare, conclude, measure
+    from pyphenom.report import images, save, to_dict, write_report
+    from pyphenom.studies import BudgetSpent, WorkerLost, begin, compare, conclude
 
     store, started = _store(request.output), time.monotonic()
     studies, complaints = _load(request.names)
-    comparisons, incomplete = [], []
+    waiting, comparisons, incomplete = [], [], []
     with where as executor, progress_bars() as progress:
-        for study in studies:
-            budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))
-            try:
-                found = measure(
-                    study, request.preset.value, executor, store, request.seed, progress, request.fresh, budget
-                )
-                comparisons.append(compare(found))
-            except BudgetSpent as spent:
-                incomplete.append(spent.plan)
-            except (ValueError, ImportError) as error:  # the other studies of the run are still judged
-                complaints.append(str(error))
-            except WorkerLost as error:  # and with it the pool
-                return _Outcome((), (), [*complaints, str(error)])
-    results = conclude(comparisons)
+        try:
+            for study in studies:
+                budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))
+                with _complained(complaints):
+                    waiting.append(
+                        begin(
+                            study, request.preset.value, executor, store, request.seed, progress, request.fresh, budget
+                        )
+                    )
+            for finish in waiting:
+                with _complained(complaints):
+                    try:
+                        comparisons.append(compare(finish()))
+                    except BudgetSpent as spent:
+                        incomplete.append(spent.plan)
+        except WorkerLost as error:  # and with it the pool
+            return _Outcome((), (), [*complaints, str(error)])
+        results = conclude(comparisons)
+        drawn = images(results, executor)
     if request.as_json:
         content = {"pyphenom": package_version()} | to_dict(results, incomplete, complaints)
         print(json.dumps(content, indent=2, allow_nan=False))
@@ -247,14 +252,23 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
             print(f"decided as one family: {', '.join(result.study.name for result in results)}")
     for result in results:
         try:
-            save(result, request.output)
+            save(result, request.output, drawn)
         except ValueError as error:  # a figure with nothing to draw is no reason to lose those of other studies
             complaints.append(f"{result.study.name}: {error}")
     if results:  # otherwise an earlier report says more
-        page = write_report(results, request.output, incomplete, complaints)
+        page = write_report(results, request.output, incomplete, complaints, drawn)
         if not request.as_json:
             print(f"rows, verdicts and figures are in {request.output}, the report is {page}")
     return _Outcome(results, incomplete, complaints)
+
+
+@contextmanager
+def _complained(complaints: list[str]) -> Iterator[None]:
+    """Note an error of one study: the others of the run are still judged."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        complaints.append(str(error))
 
 
 def _load(names: Sequence[str]) -> tuple[list[Study], list[str]]:

@@ -235,10 +235,15 @@ def save_figure(canvas: Canvas, path: Path) -> None:
     ValueError
         If an axis has no label.
     """
+    check_labels(canvas, path.name)
+    write(path, rendered(canvas, path.suffix[1:]))
+
+
+def check_labels(canvas: Canvas, name: str) -> None:
+    """Raise ValueError if an axis has no label."""
     for axes in canvas.axes:
         if not (axes.get_xlabel() and axes.get_ylabel()):
-            raise ValueError(f"{path.name}: an axis has no label")
-    write(path, rendered(canvas, path.suffix[1:]))
+            raise ValueError(f"{name}: an axis has no label")
 
 
 def rendered(canvas: Canvas, format: str) -> bytes:

@@ -16,11 +16,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
-from pyphenom.studies import Figure, Plan, StudyResult, Verdict
+from pyphenom.studies import Plan, StudyResult, Verdict
 from pyphenom.studies.planning import duration
 
-from .figures import draw, rendered
 from .files import write
+from .images import Image, Images, images
 from .strip import strip
 from .tables import interval, number, predicted, worst
 
@@ -33,6 +33,7 @@ def write_report(
     output: Path,
     incomplete: Sequence[Plan] = (),
     problems: Sequence[str] = (),
+    drawn: Images | None = None,
 ) -> Path:
     """Write ``<output>/report/index.html``, and ``results.json`` with the same verdicts beside it.
 
@@ -46,6 +47,8 @@ def write_report(
         Studies that were not judged because cells are missing.
     problems : sequence of str, optional
         What else went wrong.
+    drawn : mapping, optional
+        Of :func:`images`; drawn here by default.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def write_report(
         The page.
     """
     page = output / "report" / "index.html"
-    content = html(results, incomplete, problems, datetime.now(timezone.utc), output)
+    content = html(results, incomplete, problems, datetime.now(timezone.utc), output, drawn)
     write(page.with_name("results.json"), json.dumps(to_dict(results, incomplete, problems), indent=2) + "\n")
     write(page, content)
     return page
@@ -88,6 +91,7 @@ def html(
     problems: Sequence[str] = (),
     written: datetime | None = None,
     output: Path | None = None,
+    drawn: Images | None = None,
 ) -> str:
     """Return the page: of the same results, the same but for the stated times.
 
@@ -99,17 +103,20 @@ def html(
         What the page says of its age; nothing by default.
     output : Path, optional
         As in :func:`command`.
+    drawn : mapping, optional
+        As in :func:`write_report`.
 
     Returns
     -------
     str
     """
+    drawn = images(results) if drawn is None else drawn
     folder = Path(__file__).parent
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         style=(folder / "report.css").read_text(encoding="utf-8"),
-        studies=[_study(result) for result in results],
+        studies=[_study(result, drawn[result.study.name]) for result in results],
         incomplete=[_incomplete(plan, output) for plan in incomplete],
         problems=list(problems),
         as_expected=sum(result.as_expected for result in results),
@@ -146,7 +153,7 @@ def _words(results: Sequence[StudyResult]) -> dict[str, int]:
     return {word: found.count(word) for word in _SYMBOLS if word in found}
 
 
-def _study(result: StudyResult) -> dict[str, Any]:
+def _study(result: StudyResult, pictures: Sequence[Image]) -> dict[str, Any]:
     study = result.study
     sections: dict[str, list[dict[str, Any]]] = {name: [] for name in _ROLES.values()}
     for verdict in result.verdicts:
@@ -162,7 +169,7 @@ def _study(result: StudyResult) -> dict[str, Any]:
         "as_expected": result.as_expected,
         **sections,
         "guards": [(guard, result.guards.get(guard.id, "")) for guard in study.guards],
-        "figures": [_figure(figure, result) for figure in study.figures] if len(result.rows) else [],
+        "figures": [_figure(image) for image in pictures],
         "failures": result.failures,
         "facts": _facts(result),
     }
@@ -198,15 +205,14 @@ def _tone(word: str | None, as_expected: bool) -> str:
     return "good" if as_expected else {"REFUTED": "bad", "CONFIRMED": "bad", "VOID": "void"}.get(word or "", "open")
 
 
-def _figure(figure: Figure, result: StudyResult) -> dict[str, str]:
-    try:
-        image = rendered(draw(figure, result.rows), "svg")
-    except ValueError as error:
-        return {"caption": figure.caption, "source": "", "text": str(error)}
+def _figure(image: Image) -> dict[str, str]:
+    figure = image.figure
+    if image.problem:
+        return {"caption": figure.caption, "source": "", "text": image.problem}
     arms = f" Arms: {'; '.join(figure.arms)}." if len(figure.arms) > 1 else ""
     axes = f"{figure.y_label[:1].upper()}{figure.y_label[1:]} against {figure.x_label}"
     text = f"{axes}: theory as lines, measured means as points with intervals.{arms}"
-    source = f"data:image/svg+xml;base64,{base64.b64encode(image).decode()}"
+    source = f"data:image/svg+xml;base64,{base64.b64encode(image.svg).decode()}"
     return {"caption": figure.caption, "source": source, "text": text}
 
 

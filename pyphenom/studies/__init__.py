@@ -39,7 +39,7 @@ from .registry import BrokenStudy, UnknownStudy, available, load
 from .relations import Curve, Equal, Equivalent, Greater, Identity, Less, Relation, Within
 from .result import Failure, StudyResult
 from .rows import Select
-from .runner import BudgetSpent, Comparison, Measurement, WorkerLost, compare, conclude, measure, run
+from .runner import BudgetSpent, Comparison, Measurement, WorkerLost, begin, compare, conclude, measure, run
 from .shorthand import claim_about, guard_values, tidy
 from .store import Store
 from .study import PRESETS, Claim, Figure, Guard, Preset, Study
@@ -78,6 +78,7 @@ __all__ = [
     "Word",
     "WorkerLost",
     "available",
+    "begin",
     "claim_about",
     "compare",
     "conclude",

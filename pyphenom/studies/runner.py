@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from .result import Failure, StudyResult, versions
 from .rows import join, predicted_rows
 from .store import Store
 from .study import Preset, Study
-from .task import Outcome, Task, measure_elsewhere
+from .task import Outcome, Task, collect, submit
 from .timings import note
 from .verdict import judge
 
@@ -60,7 +61,7 @@ class Measurement:
     failures : tuple of Failure
         The cells that raised.
     seconds : float
-        Wall time; near 0 when every cell was replayed.
+        Wall time that the run waited for it; near 0 when every cell was replayed.
     replayed : int
         Cells that came from the store.
     """
@@ -178,6 +179,39 @@ def measure(
     ValueError, BudgetSpent, WorkerLost, KeyboardInterrupt
         As in :func:`run`.
     """
+    return begin(study, preset, executor, store, seed, progress, fresh, budget)()
+
+
+def begin(
+    study: Study | str,
+    preset: Preset = "quick",
+    executor: Executor | None = None,
+    store: Store | str | PathLike[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    fresh: bool = False,
+    budget: float | None = None,
+) -> Callable[[], Measurement]:
+    """Hand the missing cells of a study to the executor, and return what waits for them.
+
+    :func:`measure` in two halves: the workers of several studies that are begun together never stand idle, neither
+    while the last cell of one study is finished nor while another is compared with its theory.
+
+    Parameters
+    ----------
+    study, preset, executor, store, seed, progress, fresh, budget
+        As in :func:`run`. Without an executor the cells are measured by what is returned.
+
+    Returns
+    -------
+    callable
+        Without arguments; returns the Measurement, or raises what :func:`measure` raises.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`run`.
+    """
     started = time.perf_counter()
     deadline = _deadline(budget, fresh)
     study = load(study) if isinstance(study, str) else study
@@ -190,7 +224,24 @@ def measure(
     replayed = len(rows)
     failed: dict[Cell, str] = {}
     report = progress or (lambda name, done, total: None)
-    report(study.name, len(rows), len(cells))
+    tasks = {
+        cell: Task(study.name, study.measure, cell, seed, store, names[cell], deadline)
+        for cell in cells
+        if cell not in rows
+    }
+
+    @contextmanager
+    def kept() -> Iterator[None]:
+        """Say what is kept if the run is stopped inside."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{_kept(study, names, store)}; run it again to resume") from None
+        except BrokenExecutor as error:
+            raise WorkerLost(
+                "a worker process was killed or crashed, most often for lack of memory; "
+                f"{_kept(study, names, store)}; run it again to resume, with fewer jobs if memory was short"
+            ) from error
 
     def keep(cell: Cell, outcome: Outcome) -> None:
         if outcome.rows is not None:
@@ -203,30 +254,28 @@ def measure(
             return  # too late to begin
         report(study.name, len(rows) + len(failed), len(cells))
 
-    tasks = {
-        cell: Task(study.name, study.measure, cell, seed, store, names[cell], deadline)
-        for cell in cells
-        if cell not in rows
-    }
-    try:
-        if executor is None:
-            for cell, task in tasks.items():
-                keep(cell, task())
-        else:
-            measure_elsewhere(executor, tasks, keep)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{_kept(study, names, store)}; run it again to resume") from None
-    except BrokenExecutor as error:
-        raise WorkerLost(
-            "a worker process was killed or crashed, most often for lack of memory; "
-            f"{_kept(study, names, store)}; run it again to resume, with fewer jobs if memory was short"
-        ) from error
-    failures = tuple(Failure(cell, failed[cell]) for cell in cells if cell in failed)
-    if len(rows) + len(failed) < len(cells):
-        left = plan(study, preset, store, seed)
-        raise BudgetSpent(_spent(_kept(study, names, store), left, failures), left)
-    table = join([rows[cell] for cell in cells if cell in rows])
-    return Measurement(study, preset, seed, cells, table, failures, time.perf_counter() - started, replayed)
+    with kept():
+        futures = submit(executor, tasks) if executor else {}
+    spent = time.perf_counter() - started
+
+    def finish() -> Measurement:
+        started = time.perf_counter()
+        report(study.name, len(rows), len(cells))
+        with kept():
+            if executor:
+                collect(futures, keep)
+            else:
+                for cell, task in tasks.items():
+                    keep(cell, task())
+        failures = tuple(Failure(cell, failed[cell]) for cell in cells if cell in failed)
+        if len(rows) + len(failed) < len(cells):
+            left = plan(study, preset, store, seed)
+            raise BudgetSpent(_spent(_kept(study, names, store), left, failures), left)
+        table = join([rows[cell] for cell in cells if cell in rows])
+        seconds = spent + time.perf_counter() - started
+        return Measurement(study, preset, seed, cells, table, failures, seconds, replayed)
+
+    return finish
 
 
 def compare(measurement: Measurement) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,17 +64,31 @@ class Task:
         return Streams(self.seed, self.study, self.cell.replicate)
 
 
-def measure_elsewhere(executor: Executor, tasks: Mapping[Cell, Task], keep: Callable[[Cell, Outcome], None]) -> None:
-    """Hand tasks to an executor, and each outcome to ``keep`` as it arrives."""
+def submit(executor: Executor, tasks: Mapping[Cell, Task]) -> dict[Future[Outcome], Cell]:
+    """Hand tasks to an executor, all or none."""
     futures: dict[Future[Outcome], Cell] = {}
     try:
         for cell, task in tasks.items():
             futures[executor.submit(task)] = cell
+    except BaseException:
+        cancel(futures)
+        raise
+    return futures
+
+
+def collect(futures: Mapping[Future[Outcome], Cell], keep: Callable[[Cell, Outcome], None]) -> None:
+    """Hand each outcome to ``keep`` as it arrives; what has not begun when this ends is cancelled."""
+    try:
         for future in as_completed(futures):
             keep(futures[future], _result(future))
     finally:
-        for future in futures:
-            future.cancel()
+        cancel(futures)
+
+
+def cancel(futures: Iterable[Future[Outcome]]) -> None:
+    """Take back what has not begun."""
+    for future in futures:
+        future.cancel()
 
 
 def _result(future: Future[Outcome]) -> Outcome:

@@ -19,7 +19,7 @@ import toy_study
 from pyphenom.cli import app
 from pyphenom.cli.studies import PresetName
 from pyphenom.cli.terminal import package_version
-from pyphenom.studies import PRESETS, Store, WorkerLost, registry, runner
+from pyphenom.studies import PRESETS, Store, WorkerLost, registry
 
 GROUP = "pyphenom.studies"
 
@@ -268,8 +268,7 @@ def test_a_lost_worker_is_exit_status_1(installed, monkeypatch):
     def lost(*arguments):
         raise WorkerLost("a worker was lost")
 
-    monkeypatch.setattr(runner, "measure", lost)
-    monkeypatch.setattr("pyphenom.studies.measure", lost)
+    monkeypatch.setattr("pyphenom.studies.begin", lost)
     result = smoke("run", "toy")
     assert (result.exit_code, "a worker was lost" in result.stderr) == (1, True)
 

@@ -13,7 +13,7 @@ import pytest
 import toy_study
 from toy_study import study
 
-from pyphenom.studies import Cell, Store, WorkerLost, measure, process_pool, run
+from pyphenom.studies import Cell, Store, WorkerLost, begin, measure, process_pool, run
 
 HERE = Path(__file__).parent
 
@@ -46,6 +46,16 @@ def test_a_run_measures_once_and_replays(tmp_path, log):
     assert len(executed(log)) == 12
     equal(first.rows, again.rows)
     assert judged(first) == judged(again)
+
+
+def test_what_is_begun_is_measured_before_anyone_waits_for_it(tmp_path, log):
+    seen = []
+    with ThreadPoolExecutor(2) as pool:
+        finish = begin(study, "smoke", pool, tmp_path / "s", progress=lambda *step: seen.append(step))
+    assert len(executed(log)) == 12
+    assert seen == []
+    equal(finish().rows, measure(study, "smoke", store=tmp_path / "other").rows)
+    assert seen == [("toy", done, 12) for done in range(13)]
 
 
 def test_what_makes_a_cell_another_cell(tmp_path, log):
