@@ -86,7 +86,9 @@ def test_a_budget_ends_the_run_and_keeps_what_is_finished(cluster, tmp_path):
     assert table(there) == table(here)
 
 
-def test_no_scheduler_is_a_clear_error():
+def test_no_scheduler_is_a_clear_error(monkeypatch):
+    connect = distributed.Client
+    monkeypatch.setattr(distributed, "Client", lambda address, timeout: connect(address, timeout=timeout / 20))
     with (
         pytest.raises(ConnectionError, match="no Dask scheduler answers"),
         dask_cluster("tcp://127.0.0.1:9"),
