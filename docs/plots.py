@@ -22,6 +22,7 @@ import pyphenom as ph
 from pyphenom import networks
 from pyphenom.phenomena import adam_vs_sgd, variance_decomposition
 from pyphenom.report import measurement, save_figure, style, theory
+from pyphenom.studies.executors import cores, process_pool
 
 
 def tidy(x, errors):
@@ -823,15 +824,21 @@ def descent_constants(canvas):
     finish(right, "n = 12, d = 30", "g³/3 + g²/2", "dispersion D of the margins", x_scale="linear")
 
 
+def save(folder, function):
+    """Draw one figure into a folder."""
+    with style():
+        canvas = Figure(figsize=(10.0, 4.6))
+        function(canvas)
+        save_figure(canvas, folder / f"{function.__name__}.png")
+
+
 def draw(folder):
-    """Draw every figure into a folder."""
+    """Draw every figure into a folder, on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction):
-        if list(inspect.signature(function).parameters) == ["canvas"]:
-            with style():
-                canvas = Figure(figsize=(10.0, 4.6))
-                function(canvas)
-                save_figure(canvas, folder / f"{name}.png")
+    functions = [function for _, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction)]
+    figures = [function for function in functions if list(inspect.signature(function).parameters) == ["canvas"]]
+    with process_pool(min(cores(), len(figures))) as pool:
+        list(pool.map(partial(save, folder), figures))
 
 
 if __name__ == "__main__":
