@@ -22,6 +22,7 @@ import pyphenom as ph
 from pyphenom import networks
 from pyphenom.phenomena import adam_vs_sgd, variance_decomposition
 from pyphenom.report import measurement, save_figure, style, theory
+from pyphenom.studies.executors import cores, process_pool
 
 
 def tidy(x, errors):
@@ -388,6 +389,7 @@ def class_spectrum(canvas):
     for colour, name in zip(("C0", "C1", "C2", "C3"), ("common", "gradient", "contrast", "rest"), strict=True):
         theory(left, line, getattr(levels, name), label=name, colour=colour)
     surplus, errors = np.empty((10, cosines.size)), np.empty((10, cosines.size))
+    models, samples = [], []
     for replicate, point in np.ndindex(surplus.shape):
         rng, common, model = np.random.default_rng(replicate), cosines[point], nn.Linear(12, C, bias=False).double()
         norms = {"norm": (1 - common) ** 0.5, "common": common**0.5}
@@ -397,13 +399,17 @@ def class_spectrum(canvas):
             model.weight.data = scale * (X - X.mean(dim=0))
             found = ph.curvature.eigsh(ph.curvature.linearize(model, "cross_entropy", X, y).hessian(), 2 * C).to_dict()
             left.plot([common] * 2 * C, found["values"], "o", color="0.3", label="" if point else "measured")
-        X, y = map(torch.from_numpy, ph.data.gaussian_clusters(20, C, 12, rng, **norms, noise=0.1))
         nn.init.zeros_(model.weight)
-        networks.train([model], X, y, networks.Recipe(steps=400, learning_rate=2.0, momentum=0.0))
+        models.append(model)
+        samples.append([*map(torch.from_numpy, ph.data.gaussian_clusters(20, C, 12, rng, **norms, noise=0.1))])
+    X, y = map(torch.cat, zip(*samples, strict=True))
+    recipe = networks.Recipe(steps=400, learning_rate=2.0, momentum=0.0)
+    networks.train(models, X, y, recipe, subsets=np.arange(len(y)).reshape(len(models), -1))  # all at once
+    for place, model, (X, y) in zip(np.ndindex(surplus.shape), models, samples, strict=True):
         hessian = ph.curvature.linearize(model, "cross_entropy", X, y).hessian()
         drops = -np.diff(np.log(ph.curvature.eigsh(hessian, C + 1).to_dict()["values"]))
-        surplus[replicate, point] = drops[C - 2] - drops[C - 1]
-        errors[replicate, point] = 1 - model(X).softmax(dim=1)[torch.arange(len(y)), y].mean().item()
+        surplus[place] = drops[C - 2] - drops[C - 1]
+        errors[place] = 1 - model(X).softmax(dim=1)[torch.arange(len(y)), y].mean().item()
     finish(left, "five classes, error 0.02", "cosine β", "eigenvalue", "linear", "log")
     at = np.interp(line, cosines, errors.mean(axis=0))
     theory(right, line, ph.theory.class_spectrum.class_levels(C, line, at).surplus, label="without noise", colour="C0")
@@ -818,15 +824,21 @@ def descent_constants(canvas):
     finish(right, "n = 12, d = 30", "g³/3 + g²/2", "dispersion D of the margins", x_scale="linear")
 
 
+def save(folder, function):
+    """Draw one figure into a folder."""
+    with style():
+        canvas = Figure(figsize=(10.0, 4.6))
+        function(canvas)
+        save_figure(canvas, folder / f"{function.__name__}.png")
+
+
 def draw(folder):
-    """Draw every figure into a folder."""
+    """Draw every figure into a folder, on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction):
-        if list(inspect.signature(function).parameters) == ["canvas"]:
-            with style():
-                canvas = Figure(figsize=(10.0, 4.6))
-                function(canvas)
-                save_figure(canvas, folder / f"{name}.png")
+    functions = [function for _, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction)]
+    figures = [function for function in functions if list(inspect.signature(function).parameters) == ["canvas"]]
+    with process_pool(min(cores(), len(figures))) as pool:
+        list(pool.map(partial(save, folder), figures))
 
 
 if __name__ == "__main__":

@@ -346,7 +346,7 @@ def test_convolutions_and_frozen_batch_norm_are_certified_by_shared_draws():
 @pytest.mark.slow
 def test_digits_have_a_certificate_that_says_something():
     images = ph.data.digits()
-    model = nn.Sequential(nn.Linear(64, 600), nn.ReLU(), nn.Linear(600, 600), nn.ReLU(), nn.Linear(600, 10))
+    model = nn.Sequential(nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10))
     pixels = (images.pixels / 8 - 1).astype(np.float32)
     how = Training(prior_epochs=30, epochs=5)
     found = certify(model, pixels, images.labels, passes=30, training=how)

@@ -44,10 +44,11 @@ def test_relative_sigma_scales_each_weight_above_a_floor(quadratic):
 
 def test_sigma_of_the_error_of_a_linear_classifier_is_a_normal_quantile():
     # Margin 2 and noise of standard deviation sqrt(2) sigma: error .1 at 2 / (sqrt(2) sigma) = 1.28. Its share over
-    # 20,000 draws has a relative standard error of 2 %, and sigma one of 1 %.
-    model = nn.Linear(1, 2, bias=False)
-    model.weight.data.copy_(torch.tensor([[1.0], [-1.0]]))
-    found = perturbation_scale(model, [[1.0]], [0], draws=20_000, chunk=5000)
+    # 200 draws for each of 100 points, no two of which see the same weight, has a relative standard error of 2 %, and
+    # sigma one of 1 %.
+    model = nn.Linear(100, 2, bias=False)
+    model.weight.data.copy_(torch.tensor([[1.0], [-1.0]]).expand(2, 100))
+    found = perturbation_scale(model, np.eye(100), np.zeros(100, int), draws=200, chunk=100)
     assert found == pytest.approx(np.sqrt(2) / norm.isf(0.1), rel=0.04)
 
 

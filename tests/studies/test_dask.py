@@ -20,15 +20,25 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def cluster(monkeypatch):
+@pytest.fixture(scope="module")
+def started():
     # The workers find the toy study as a user's package would be found.
     folder = str(Path(toy_study.__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")])))
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")])))
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def cluster(started):
+    """Give the cluster with two workers that behave."""
+    with distributed.Client(started.scheduler_address) as client:
+        client.wait_for_workers(2, timeout=60)  # one may have been killed
+        client.run(lambda: os.environ.pop("TOY_BEHAVIOUR", None))
+    return started
 
 
 def table(result):
@@ -86,7 +96,9 @@ def test_a_budget_ends_the_run_and_keeps_what_is_finished(cluster, tmp_path):
     assert table(there) == table(here)
 
 
-def test_no_scheduler_is_a_clear_error():
+def test_no_scheduler_is_a_clear_error(monkeypatch):
+    connect = distributed.Client
+    monkeypatch.setattr(distributed, "Client", lambda address, timeout: connect(address, timeout=timeout / 20))
     with (
         pytest.raises(ConnectionError, match="no Dask scheduler answers"),
         dask_cluster("tcp://127.0.0.1:9"),

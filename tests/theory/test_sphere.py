@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special
 
@@ -8,6 +8,7 @@ from pyphenom.theory import random_features, sphere
 from pyphenom.theory.expected_kernels import expected_kernel
 
 
+@settings(max_examples=30)
 @given(st.integers(3, 300), st.sampled_from(["relu", "tanh", "sign", "abs", "identity"]), st.integers(0, 4))
 def test_eigenvalues_sum_to_the_second_moment(d, activation, degrees):
     found = sphere.spectrum(d, activation, degrees)
