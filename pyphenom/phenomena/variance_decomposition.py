@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from pyphenom import data, random_features
 from pyphenom.studies import Cell, Claim, Curve, Figure, Greater, Guard, Less, Select, Streams, Study
@@ -88,29 +89,48 @@ def _misses(
     target = rng.standard_normal(D)
     target /= np.linalg.norm(target)
     X_test = data.sphere(TEST_POINTS, D, rng)
+    inputs, labels = [X_test], []
+    for _ in range(samples):
+        X = data.sphere(N_SAMPLES, D, rng)
+        inputs.append(X)
+        labels.append(np.stack([X @ target, np.sqrt(NOISE) * noise.standard_normal(N_SAMPLES)], axis=1))
     shape = (len(widths), initialisations, samples, TEST_POINTS)
     clean, noisy = np.empty(shape), np.empty(shape)
-    for x in range(samples):
-        X = data.sphere(N_SAMPLES, D, rng)
-        labels = np.stack([X @ target, np.sqrt(NOISE) * noise.standard_normal(N_SAMPLES)], axis=1)
-        truth = np.stack([X_test @ target, np.zeros(TEST_POINTS)], axis=1)
-        for p in range(initialisations):
-            path = random_features.width_path(
-                X,
-                labels,
-                X_test,
-                truth,
-                widths,
-                "relu",
-                ridge,
-                streams.seed(f"init {p}"),
-                ridge_scaling="width",
-                distribution="sphere",
-                predictions=True,
+    for p in range(initialisations):
+        Z = random_features.features(
+            np.concatenate(inputs), max(widths), "relu", streams.seed(f"init {p}"), distribution="sphere"
+        )
+        Z_test, *Z_train = np.split(Z, np.cumsum([TEST_POINTS, *[N_SAMPLES] * (samples - 1)]))
+        for x in range(samples):
+            clean[:, p, x], noisy[:, p, x] = np.moveaxis(
+                _predictions(Z_train[x], labels[x], Z_test, widths, ridge), -1, 0
             )
-            assert path.predictions is not None
-            clean[:, p, x], noisy[:, p, x] = np.moveaxis(path.predictions - truth, -1, 0)
-    return clean, noisy
+    return clean - X_test @ target, noisy
+
+
+def _predictions(Z: Array, labels: Array, Z_test: Array, widths: Sequence[int], ridge: float) -> Array:
+    """Predictions (widths, test points, targets) of the fit to the first features, at every width, ascending.
+
+    By Cholesky factors of the smaller of the two products of Z with itself: no width is so near to the threshold that
+    their condition matters, and few widths cost less so than by a path through all.
+    """
+    n = len(Z)
+    gram = Z[:, : max((width for width in widths if width < n), default=0)]
+    gram, kernel, counted = gram.T @ gram, np.zeros((n, n)), 0
+    moments, found = Z.T @ labels, []
+    for width in widths:
+        # Mei and Montanari's penalty, n N ridge / d
+        penalty = n * width * ridge / D
+        if width < n:
+            factor = cho_factor(gram[:width, :width] + penalty * np.eye(width), check_finite=False)
+            coefficients = cho_solve(factor, moments[:width], check_finite=False)
+        else:
+            kernel += Z[:, counted:width] @ Z[:, counted:width].T
+            counted = width
+            factor = cho_factor(kernel + penalty * np.eye(n), check_finite=False)
+            coefficients = Z[:, :width].T @ cho_solve(factor, labels, check_finite=False)
+        found.append(Z_test[:, :width] @ coefficients)
+    return np.stack(found)
 
 
 def _terms(misses: tuple[Array, Array]) -> dict[str, Array]:
