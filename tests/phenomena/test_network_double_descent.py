@@ -10,9 +10,9 @@ from pyphenom.phenomena import network_double_descent as phenomenon
 from pyphenom.phenomena.network_double_descent import (
     ALWAYS,
     ARMS,
+    FITTED,
     FRESH,
     LAST,
-    LATE,
     NOISY,
     REUSE_WIDTHS,
     SAMPLES,
@@ -89,7 +89,7 @@ def test_guards_see_what_did_not_fit(short):
     for id, arm in (("widest-fits", NOISY), ("chain-fits", UP_TO), ("few-fit", SAMPLES), ("wide-fits", WIDE)):
         rows = phenomenon.measure(Cell(arm, {}, 0), Streams(0, study.name, 0)).assign(arm=arm)
         if arm == WIDE:
-            rows["step"] = rows["step"].replace(30, LATE)
+            rows["step"] = rows["step"].replace(30, FITTED)
         assert guards[id].violation(rows)
         assert guards[id].violation(rows.assign(value=0.0)) is None
         assert guards[id].violation(rows.assign(value=np.nan))
