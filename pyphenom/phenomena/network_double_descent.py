@@ -49,7 +49,7 @@ FRESH, UP_TO, ALWAYS = "no reuse", "reuse up to 12 units", "reuse always"
 ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
 # A replicate of every arm takes a few seconds; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
-    "smoke": dict.fromkeys((FRESH, UP_TO, ALWAYS), 2) | dict.fromkeys(ARMS[:6], 1),
+    "smoke": dict.fromkeys(ARMS, 1),
     "quick": dict.fromkeys(ARMS, 8) | {NOISY: 10, SAMPLES: 10, WIDE: 16, CRITICAL: 10},
     "full": dict.fromkeys(ARMS, 40),
 }
@@ -147,8 +147,14 @@ def _times(width: int, noisy: bool, streams: Streams) -> pd.DataFrame:
     X, y, probes = _signals(WIDTH_N, noisy, streams)
     times = TIMES if width == 48 else [step for step in TIMES if step <= FITTED]
     recipe, order = replace(TIMES_RECIPE, steps=times[-1]), streams.seed("order")
-    history = networks.train([_network(width, streams)], X, y, recipe, order, probes=probes, at=times)
-    return _rows("step", times, _readings(history, (slice(None), 0)))
+    model, (train, test) = _network(width, streams), probes
+    history = networks.train([model], X, y, recipe, order, probes=[test], at=times)
+    fitted = train(networks.Stack([model]))["train_error"].numpy()
+    tables = [
+        _rows("step", times, _readings(history, (slice(None), 0))),
+        _rows("step", times[-1:], {"train_error": fitted}),
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _reuse(reused_up_to: int, streams: Streams) -> pd.DataFrame:

@@ -31,7 +31,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 REPLICATES = {
     "smoke": {"ridgeless": 8, "ridge": 8, "ensemble": 4, "bagging": 4},
-    "quick": {"ridgeless": 80, "ridge": 40, "ensemble": 72, "bagging": 72},
+    "quick": {"ridgeless": 80, "ridge": 40, "ensemble": 72, "bagging": 54},
     "full": {"ridgeless": 600, "ridge": 600, "ensemble": 200, "bagging": 200},
 }
 D, N_SAMPLES, NOISE, TEST_POINTS = 100, 300, 0.25, 300
@@ -58,7 +58,7 @@ BAND = 2.0 / D
 
 
 def cells(preset: Preset) -> list[Cell]:
-    """Each arm once a replicate; all widths of an arm share one pass."""
+    """Each arm once a replicate; all widths of an arm share the draws."""
     return [Cell(arm, {}, replicate) for arm in ARMS for replicate in range(REPLICATES[preset][arm])]
 
 
@@ -122,15 +122,20 @@ def _predictions(Z: Array, labels: Array, Z_test: Array, widths: Sequence[int], 
         # Mei and Montanari's penalty, n N ridge / d
         penalty = n * width * ridge / D
         if width < n:
-            factor = cho_factor(gram[:width, :width] + penalty * np.eye(width), check_finite=False)
-            coefficients = cho_solve(factor, moments[:width], check_finite=False)
+            coefficients = _solved(gram[:width, :width], penalty, moments[:width])
         else:
             kernel += Z[:, counted:width] @ Z[:, counted:width].T
             counted = width
-            factor = cho_factor(kernel + penalty * np.eye(n), check_finite=False)
-            coefficients = Z[:, :width].T @ cho_solve(factor, labels, check_finite=False)
+            coefficients = Z[:, :width].T @ _solved(kernel, penalty, labels)
         found.append(Z_test[:, :width] @ coefficients)
     return np.stack(found)
+
+
+def _solved(symmetric: Array, penalty: float, right: Array) -> Array:
+    A = symmetric.T.copy(order="F")  # as LAPACK has it, which then copies nothing
+    A[np.diag_indices(len(A))] += penalty
+    factor = cho_factor(A, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, right, check_finite=False), np.float64)
 
 
 def _terms(misses: tuple[Array, Array]) -> dict[str, Array]:
