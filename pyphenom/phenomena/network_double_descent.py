@@ -50,10 +50,10 @@ ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, UP_TO, ALWAYS)
 # A replicate of every arm takes a few seconds; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1),
-    "quick": dict.fromkeys(ARMS, 8) | {NOISY: 10, SAMPLES: 10, WIDE: 16, CRITICAL: 10},
+    "quick": dict.fromkeys(ARMS, 8) | {NOISY: 12, CLEAN: 7, SAMPLES: 10, WIDE: 12, CRITICAL: 10},
     "full": dict.fromkeys(ARMS, 40),
 }
-POOL, TEST_POINTS = 8000, 4000
+POOL, TEST_POINTS = 8000, 6000
 NOISE = 0.2  # of the labels are redrawn among all ten
 CLASSES = 10
 
@@ -72,8 +72,8 @@ COUNTS_RECIPE = Recipe(steps=4000, learning_rate=0.05, batch_size=50)
 
 # In time: steps of SGD at a constant rate, whose noise is averaged over several readings. The wide network has no error
 # left on the training set at 1400 steps, and moves no more.
-TIMES = (50, 100, 200, 250, 300, 350, 400, 600, 800, 850, 900, 950, 1000, 1400, 2000)
-EARLY, MIDDLE, FITTED, LATE = [200, 250, 300, 350, 400], [800, 850, 900, 950, 1000], 1400, 2000
+TIMES = (50, 100, 200, 250, 300, 350, 400, 600, 800, 850, 900, 950, 1000, 1400, 1900, 1950, 2000)
+EARLY, MIDDLE, FITTED, LATE = [200, 250, 300, 350, 400], [800, 850, 900, 950, 1000], 1400, [1900, 1950, 2000]
 TIMES_RECIPE = Recipe(steps=2000, learning_rate=0.1, batch_size=100)
 
 # With weight reuse: digits, squared loss, all samples in every step.

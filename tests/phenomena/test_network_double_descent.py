@@ -51,7 +51,8 @@ def test_noise_is_on_the_training_labels_alone(short):
     order = streams.rng("data").permutation(phenomenon.POOL)
     _, test = data.standardise(pool.pixels[order[:1000]], pool.pixels[order[-phenomenon.TEST_POINTS :]])
     truth = {
-        row.tobytes(): label for row, label in zip(test.astype(np.float32), pool.labels[order[-4000:]], strict=True)
+        row.tobytes(): label
+        for row, label in zip(test.astype(np.float32), pool.labels[order[-phenomenon.TEST_POINTS :]], strict=True)
     }
 
     class Oracle:
