@@ -5,7 +5,7 @@ later than the signal. With one scale the risk is a U, and stopping in time is w
 With two scales far apart there are two U's: the risk falls, rises, and falls again. Step sizes inverse to the variances
 put them on top of each other, and the second descent is gone (Heckel and Yilmaz 2021).
 
-The flow is exact, by a singular value decomposition; the theory is the Marchenko-Pastur law and, for two scales, the
+The flow is exact, by an eigendecomposition; the theory is the Marchenko-Pastur law and, for two scales, the
 deterministic equivalent of two resolvents.
 """
 
@@ -80,10 +80,18 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
 
 def _flow(X: Array, y: Array, rates: Array, times: Sequence[float]) -> list[Array]:
     """Coefficients b(t) of db/dt = D X'(y - Xb)/n from zero, D the diagonal of the rates."""
-    # With b = D^(1/2) c this is plain flow for c on the inputs X D^(1/2).
-    left, g, right = np.linalg.svd(X * np.sqrt(rates), full_matrices=False)
-    moment, decay = (left.T @ y) / g, g**2 / len(y)
-    return [np.sqrt(rates) * (right.T @ (-np.expm1(-t * decay) * moment)) for t in times]
+    # With b = D^(1/2) c this is plain flow for c on the inputs Z = X D^(1/2), in the eigenvectors of the smaller of
+    # Z'Z and ZZ'.
+    Z, n = X * np.sqrt(rates), len(y)
+    if n < Z.shape[1]:
+        decay, vectors = np.linalg.eigh(Z @ Z.T / n)
+        moment, basis = vectors.T @ y / n, Z.T @ vectors
+    else:
+        decay, basis = np.linalg.eigh(Z.T @ Z / n)
+        moment = basis.T @ (Z.T @ y) / n
+    # 1 - exp(-t s) over s, which is t where s is zero
+    grown = [np.where(decay > 0, -np.expm1(-t * decay) / np.where(decay > 0, decay, 1.0), t) for t in times]
+    return [np.sqrt(rates) * (basis @ (part * moment)) for part in grown]
 
 
 def _theory(arm: _Arm, times: Any, noise: float | None = None) -> Any:
@@ -98,17 +106,15 @@ def _theory(arm: _Arm, times: Any, noise: float | None = None) -> Any:
 
 def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     """Predict every arm, and what deliberately wrong theories would say of it."""
-    times = np.union1d(np.geomspace(TIMES[0], TIMES[-1], 81), TIMES)
+    times, measured_at = np.union1d(np.geomspace(TIMES[0], TIMES[-1], 81), TIMES), np.array(TIMES)
+    curves = [(name, "risk", times, _theory(arm, times)) for name, arm in ARMS.items()]
+    curves.append((TWO, "wrong clock", measured_at, _theory(ARMS[TWO], measured_at * 3.0)))
+    curves.append((WIDE, "half the noise", measured_at, _theory(ARMS[WIDE], measured_at, ARMS[WIDE].noise / 2)))
     tables = []
-    for name, arm in ARMS.items():
-        for quantity, value in (
-            ("risk", _theory(arm, times)),
-            ("wrong clock", _theory(arm, times * 3.0)),
-            ("half the noise", _theory(arm, times, arm.noise / 2)),
-        ):
-            # The limit of large n is reached up to O(1/n).
-            column = {"arm": name, "time": times, "quantity": quantity, "value": value, "band": 2.0 / arm.n * value}
-            tables.append(pd.DataFrame(column))
+    for name, quantity, at, value in curves:
+        # The limit of large n is reached up to O(1/n).
+        column = {"arm": name, "time": at, "quantity": quantity, "value": value, "band": 2.0 / ARMS[name].n * value}
+        tables.append(pd.DataFrame(column))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -179,7 +185,7 @@ study = Study(
     ),
     depends_on=("pyphenom.theory",),
     deviations=(
-        "Training is gradient flow in closed form, by a singular value decomposition. Heckel and Yilmaz take gradient "
+        "Training is gradient flow in closed form, by an eigendecomposition. Heckel and Yilmaz take gradient "
         "steps, which the flow is the limit of; of their models only the linear one is here, and no network.",
         "Heckel and Yilmaz's formula is for many more samples than coordinates. Here there are twice as many (400 and "
         "200), the two scales differ by 1000 in variance, and the theory is the proportional limit of two resolvents.",

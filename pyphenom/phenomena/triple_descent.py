@@ -20,12 +20,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from pyphenom import data, random_features
 from pyphenom.studies import Cell, Claim, Curve, Figure, Greater, Guard, Less, Relation, Select, Streams, Study
 from pyphenom.studies.study import Preset
 from pyphenom.theory import eigenframework, sphere
 
+Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = tuple[int, ...]
 
 REPLICATES = {"smoke": 6, "quick": 32, "full": 600}
@@ -88,16 +91,40 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
         random_features.features(x, WIDTH, arm.activation, streams.seed("init"), distribution="sphere")
         for x in (X, X_test)
     )
-    paths = [
-        # Mei and Montanari's penalty is n N ridge / d
-        random_features.nested_path(
-            Z[:n], labels[:n], Z_test, X_test @ targets, [WIDTH], arm.ridge / D, ridge_scaling="width"
-        )
-        for n in arm.samples
-    ]
-    errors = {"test_error": [p.test_error.mean() for p in paths], "train_error": [p.train_error.max() for p in paths]}
+    if arm.activation == "identity":  # WIDTH features of rank D: in a basis of their row space predictions are the same
+        basis = np.linalg.qr(Z[:D].T)[0]
+        Z, Z_test = Z @ basis, Z_test @ basis
+    test_error, train_error = [], []
+    for n, coefficients in zip(arm.samples, _fits(Z, labels, arm), strict=True):
+        test_error.append(np.mean((Z_test @ coefficients - X_test @ targets) ** 2))
+        train_error.append(np.mean((Z[:n] @ coefficients - labels[:n]) ** 2, axis=0).max())
+    errors = {"test_error": test_error, "train_error": train_error}
     parts = [pd.DataFrame({"n": arm.samples, "quantity": name, "value": value}) for name, value in errors.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def _fits(Z: Array, labels: Array, arm: _Arm) -> list[Array]:
+    """Coefficients of the minimum-norm fit, or of the ridge fit, to growing numbers of samples.
+
+    Cholesky factors of the smaller of the two products of Z with itself serve: the grid is sparse beside the pole. On
+    the pole itself, where their condition is unbounded, Z is solved directly.
+    """
+    width = Z.shape[1]
+    kernel, gram, counted = Z[:width] @ Z[:width].T, np.zeros((width, width)), 0
+    fits = []
+    for n in arm.samples:
+        penalty = n * WIDTH * arm.ridge / D  # Mei and Montanari's
+        if n > width:
+            gram += Z[counted:n].T @ Z[counted:n]
+            counted = n
+            factor = cho_factor(gram + penalty * np.eye(width), check_finite=False)
+            fits.append(cho_solve(factor, Z[:n].T @ labels[:n], check_finite=False))
+        elif n < width or penalty:
+            factor = cho_factor(kernel[:n, :n] + penalty * np.eye(n), check_finite=False)
+            fits.append(Z[:n].T @ cho_solve(factor, labels[:n], check_finite=False))
+        else:
+            fits.append(np.asarray(np.linalg.solve(Z[:n], labels[:n]), np.float64))
+    return fits
 
 
 def _theory(arm: _Arm, n: Any, noise: float = 1.0, nonlinear: float = 1.0) -> Any:

@@ -10,9 +10,9 @@ from pyphenom.phenomena import network_double_descent as phenomenon
 from pyphenom.phenomena.network_double_descent import (
     ALWAYS,
     ARMS,
+    FITTED,
     FRESH,
     LAST,
-    LATE,
     NOISY,
     REUSE_WIDTHS,
     SAMPLES,
@@ -51,7 +51,8 @@ def test_noise_is_on_the_training_labels_alone(short):
     order = streams.rng("data").permutation(phenomenon.POOL)
     _, test = data.standardise(pool.pixels[order[:1000]], pool.pixels[order[-phenomenon.TEST_POINTS :]])
     truth = {
-        row.tobytes(): label for row, label in zip(test.astype(np.float32), pool.labels[order[-4000:]], strict=True)
+        row.tobytes(): label
+        for row, label in zip(test.astype(np.float32), pool.labels[order[-phenomenon.TEST_POINTS :]], strict=True)
     }
 
     class Oracle:
@@ -89,7 +90,7 @@ def test_guards_see_what_did_not_fit(short):
     for id, arm in (("widest-fits", NOISY), ("chain-fits", UP_TO), ("few-fit", SAMPLES), ("wide-fits", WIDE)):
         rows = phenomenon.measure(Cell(arm, {}, 0), Streams(0, study.name, 0)).assign(arm=arm)
         if arm == WIDE:
-            rows["step"] = rows["step"].replace(30, LATE)
+            rows["step"] = rows["step"].replace(30, FITTED)
         assert guards[id].violation(rows)
         assert guards[id].violation(rows.assign(value=0.0)) is None
         assert guards[id].violation(rows.assign(value=np.nan))

@@ -56,6 +56,17 @@ def test_terms_add_up_to_the_error_of_one_predictor():
     np.testing.assert_allclose(sum(terms.values()), total, rtol=1e-12)
 
 
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_predictions_are_those_of_the_pseudoinverse_and_of_the_normal_equations(ridge):
+    rng, widths = np.random.default_rng(0), (5, 9, 20, 33, 40)
+    Z, Z_test, labels = rng.standard_normal((20, 40)), rng.standard_normal((7, 40)), rng.standard_normal((20, 3))
+    found = phenomenon._predictions(Z, labels, Z_test, [w for w in widths if ridge or w != 20], ridge)
+    for width, predictions in zip([w for w in widths if ridge or w != 20], found, strict=True):
+        z, penalty = Z[:, :width], 20 * width * ridge / phenomenon.D
+        inverse = np.linalg.inv(z.T @ z + penalty * np.eye(width)) @ z.T if ridge else np.linalg.pinv(z)
+        np.testing.assert_allclose(predictions, Z_test[:, :width] @ inverse @ labels, rtol=1e-8, atol=1e-10)
+
+
 def test_theory_tends_to_mei_and_montanari():
     # The same terms, up to what the quadratic modes contribute at d = 100.
     split = phenomenon._theory([150, 600], 0.05)
