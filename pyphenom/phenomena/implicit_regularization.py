@@ -50,7 +50,7 @@ DESCENTS, KERNELS = (DESCENT, STOCHASTIC, ELSEWHERE, ADAM), (TYPICAL, NARROW, RA
 ARMS = (*DESCENTS, SAMPLES, *KERNELS)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2),
-    "quick": dict.fromkeys(DESCENTS, 5) | {SAMPLES: 30} | dict.fromkeys(KERNELS, 10),  # the descents are exact
+    "quick": dict.fromkeys(DESCENTS, 5) | {SAMPLES: 44} | dict.fromkeys(KERNELS, 10),  # the descents are exact
     "full": dict.fromkeys(ARMS, 60),
 }
 
