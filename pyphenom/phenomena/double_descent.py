@@ -31,7 +31,7 @@ from pyphenom.theory import eigenframework, ridge_regression, sphere
 from pyphenom.theory import random_features as mei_montanari
 
 # Replicates by preset, and by model or arm; a linear cell holds many data sets, and the errors of the sphere vary most,
-# those near the threshold above all. Those of quick make the standard error of every mean that is compared a seventh of
+# those near the threshold above all. In quick the standard error of every mean that is compared is about a seventh of
 # the resolution of its claim, enough for the family of all studies.
 REPLICATES = {
     "smoke": {"linear": 6, "sphere": 8, "digits": 4},
