@@ -153,13 +153,13 @@ class Linearization:
         self._kept: tuple[Products, Tensor] | None = None
         self.refresh()
 
-    def refresh(self) -> None:
-        """Read the model's parameters and buffers again; operators already made then act at the new ones."""
+    def refresh(self, values: Float | None = None) -> None:
+        """Read the model again, whose parameters `values` may repeat to save time; operators act at the new ones."""
         self._readings += 1
         kept, self._kept = self._kept, None
         again = getattr(kept[0], "refresh", None) if kept is not None else None
         if again is not None:  # native kernels keep their memory and what depends on the inputs alone
-            again()
+            again(values)
             self._kept = kept
         elif self._batches.single:
             del kept  # two graphs need not fit in memory

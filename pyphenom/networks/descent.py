@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 
 from pyphenom import curvature
 from pyphenom._arrays import as_integer, as_real
@@ -37,9 +36,16 @@ class Landscape:
     """
 
     def __init__(self, model: nn.Module, loss: Any, inputs: Tensor, targets: Tensor) -> None:
-        self._free = [value for value in model.parameters() if value.requires_grad]
+        # All parameters become views of one array, so that a step is one copy instead of one for each.
+        parameters = list(model.parameters())
+        flat, end = parameters_to_vector(parameters).detach().clone(), 0
+        for value in parameters:
+            end, start = end + value.numel(), end
+            value.data = flat[start:end].view_as(value)
+        self._values = flat.numpy()
+        self._free = np.concatenate([np.full(value.numel(), value.requires_grad) for value in parameters])
         self._linear = curvature.linearize(model, loss, inputs, targets)
-        self.theta: Array = parameters_to_vector(self._free).detach().numpy().copy()
+        self.theta: Array = self._values[self._free]
         self._vectors: Any = None
         self.certain = True
         """Whether every sharpness that was read came from a converged eigenpair."""
@@ -47,8 +53,8 @@ class Landscape:
     def move(self, theta: Array) -> None:
         """Set the parameters."""
         self.theta = theta
-        vector_to_parameters(torch.from_numpy(theta), self._free)
-        self._linear.refresh()
+        self._values[self._free] = theta
+        self._linear.refresh(self._values)
 
     @property
     def loss(self) -> float:

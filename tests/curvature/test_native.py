@@ -195,3 +195,18 @@ def test_tanh_in_float32_is_exact_to_rounding_everywhere():
     np.testing.assert_allclose(slope, x / np.cosh(x) ** 2, rtol=2e-7, atol=1e-13)
     z[3] = np.nan
     assert np.isnan(native_products(model, nn.MSELoss(), z, torch.zeros_like(z)).outputs[3, 0])
+
+
+def test_tanh_in_float64_is_exact_to_some_units_of_the_last_place():
+    grid = np.concatenate([np.geomspace(1e-300, 30.0, 5000), np.linspace(0.39, 0.41, 500), [0.0, 1e300]])
+    z = torch.from_numpy(np.concatenate([-grid, grid])[:, None])
+    model = nn.Sequential(nn.Linear(1, 1, bias=False, dtype=torch.float64), nn.Tanh())
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)
+    products = native_products(model, nn.MSELoss(), z, torch.zeros_like(z))
+    np.testing.assert_allclose(products.outputs, np.tanh(z.numpy()), rtol=2e-15, atol=0)
+    slope = products.jacobian(np.ones((1, 1)))[0]
+    x = np.clip(z.numpy(), -30, 30)
+    np.testing.assert_allclose(slope, x / np.cosh(x) ** 2, rtol=1e-14, atol=1e-14)
+    z[3] = np.nan
+    assert np.isnan(native_products(model, nn.MSELoss(), z, torch.zeros_like(z)).outputs[3, 0])

@@ -93,3 +93,24 @@ def test_frozen_parameters_stay():
     point.move(point.theta - point.gradient())
     assert torch.equal(model[2].bias, before)
     np.testing.assert_allclose(point.outputs(), model(X).detach().numpy(), rtol=1e-12)
+
+
+class Unknown(torch.nn.Sequential):
+    """A type that native kernels do not know."""
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Sequential, Unknown])
+def test_a_move_reaches_the_model_and_every_reading(kind):
+    model, X, y = regression()
+    model = kind(*model)
+    model[0].bias.requires_grad_(False)
+    point = Landscape(model, "half_squared", X, y)
+    point.move(point.theta + 0.1)
+    loss = ((model(X) - y) ** 2).sum() / (2 * len(X))
+    loss.backward()
+    moved = [value for value in model.parameters() if value.requires_grad]
+    np.testing.assert_allclose(point.theta, torch.nn.utils.parameters_to_vector(moved).detach(), rtol=1e-15)
+    np.testing.assert_allclose(point.loss, loss.item(), rtol=1e-12)
+    np.testing.assert_allclose(
+        point.gradient(), torch.nn.utils.parameters_to_vector([p.grad for p in moved]), rtol=1e-11
+    )

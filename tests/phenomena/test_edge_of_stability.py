@@ -88,3 +88,20 @@ def test_every_limit_and_every_rate_is_predicted():
     np.testing.assert_allclose(ends, np.log(ends.index))
     diverged = predicted[predicted["quantity"] == "diverged"].set_index("rate")["value"]
     assert diverged.index[diverged == 1.0].tolist() == [4.5]
+
+
+def test_the_flow_passes_the_limit_of_steps_that_are_not_halved():
+    """Runge-Kutta steps of fourth order are stable to 2.785 over the sharpness, which is 1.39 times the limit."""
+    rows = phenomenon.measure(Cell(FLOW, {}, 0), streams())
+    sharpness = rows[rows["quantity"] == "sharpness"]["value"].to_numpy()
+    assert sharpness[-1] > 1.45 * phenomenon.FLOW_LIMIT
+    assert (np.diff(sharpness[-20:]) > 0).all()
+
+
+def test_every_arm_has_its_replicates_and_its_limit():
+    for preset in ("smoke", "quick", "full"):
+        cells = phenomenon.cells(preset)
+        assert {cell.arm for cell in cells} == set(phenomenon.ARMS)
+        assert all(cell.parameters.get("limit") == phenomenon.LIMIT_OF.get(cell.arm) for cell in cells)
+        for arm, count in phenomenon.REPLICATES[preset].items():
+            assert [cell.replicate for cell in cells if cell.arm == arm] == list(range(count))
