@@ -83,7 +83,7 @@ SPARSITIES = (30, 45, 70)
 MULTIPLES = tuple(2.0 ** np.arange(-1.0, 1.6, 0.5))  # of the predicted threshold
 TURN_RULES = {SIGNS: ("sign", 3), FOURTH: ("sign", 4), STARTS: ("adam", 3)}
 
-RIDGE, CONVEX_STEPS = 0.01, 600
+RIDGE, CONVEX_STEPS = 0.01, 2000
 DIGITS_TRAINED, DIGITS_VALIDATED, HIDDEN = 300, 400, 128
 DIGITS_STEPS, BATCH = 300, 50
 DIGITS_RATES = {

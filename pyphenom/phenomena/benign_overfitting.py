@@ -205,10 +205,10 @@ def _mixture(streams: Streams) -> pd.DataFrame:
 
 def _interpolant(rows: Array) -> Array:
     """Return the w of least norm with margins of one, or nearest to them, for sets of samples (..., n, d)."""
-    gram = rows @ rows.transpose(0, 2, 1)
-    if rows.any(axis=(0, 1)).sum() > rows.shape[1]:
-        return (np.linalg.solve(gram, np.ones((*rows.shape[:2], 1))).transpose(0, 2, 1) @ rows)[:, 0]
-    return (np.linalg.pinv(gram, rcond=1e-10, hermitian=True).sum(axis=2)[:, None] @ rows)[:, 0]
+    gram, ones = rows @ rows.transpose(0, 2, 1), np.ones((*rows.shape[:2], 1))
+    full = rows.any(axis=(0, 1)).sum() > rows.shape[1]
+    alpha = np.linalg.solve(gram, ones) if full else np.linalg.pinv(gram, rcond=1e-10, hermitian=True) @ ones
+    return np.asarray((rows * alpha).sum(axis=1))
 
 
 def _with_figure(table: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -144,10 +144,10 @@ def _network(streams: Streams) -> pd.DataFrame:
     X, y = _data(NET_N, NET_D, streams)
     rng = streams.rng("init")
     hidden, output = NET_SCALE * rng.standard_normal((WIDTH, NET_D)), NET_SCALE * rng.standard_normal(WIDTH)
-    largest, smoothed, worst, seen = float((X**2).sum(axis=1).max()), -np.inf, 0.0, []
+    largest, smoothed, worst, seen = float((X**2).sum(axis=1).max()), -np.inf, 0.0, list[dict[str, Any]]()
     for step in range(NET_STEPS + 1):
         margins, log_loss, slopes = _log_loss(hidden, output, X, y)
-        norm = np.sqrt(np.vdot(hidden, hidden) + output @ output)
+        norm = float(np.sqrt(np.vdot(hidden, hidden) + output @ output))
         if log_loss < 0.0:  # the smoothed margin rises from here on
             now = -log_loss / norm**DEGREE
             worst, smoothed = max(worst, (smoothed - now) / now), now
@@ -220,7 +220,7 @@ study = Study(
         "Lyu, Li, Gradient descent maximizes the margin of homogeneous neural networks, ICLR 2020",
     ),
     version="1",
-    cell_version="1",
+    cell_version="2",
     cells=cells,
     measure=measure,
     guards=(
