@@ -123,6 +123,20 @@ def test_stacked_digits_are_networks_of_their_own():
         torch.testing.assert_close(found, expected)
 
 
+def test_slopes_of_stacked_digits_are_those_of_autograd():
+    rng = torch.Generator().manual_seed(0)
+    shapes = ((3, 5, 4), (3, 1, 4), (3, 4, 10), (3, 1, 10))
+    layers = [torch.randn(*shape, generator=rng).requires_grad_(True) for shape in shapes]
+    inputs, labels = torch.randn(6, 5, generator=rng), torch.tensor([0, 3, 9, 1, 1, 4])
+    losses = [torch.nn.functional.cross_entropy(each, labels) for each in phenomenon._outputs(layers, inputs)]
+    expected = torch.autograd.grad(sum(losses), layers)
+    truth = torch.nn.functional.one_hot(labels, 10).float()
+    for found, slope in zip(
+        phenomenon._slopes([each.detach() for each in layers], inputs, truth), expected, strict=True
+    ):
+        torch.testing.assert_close(found, slope)
+
+
 def test_the_crossing_is_on_the_line_between_two_points():
     x = np.array([0.0, 1.0, 2.0, 3.0])
     assert phenomenon._crossing(x, np.array([3.0, 1.0, -1.0, 5.0])) == pytest.approx(1.5)

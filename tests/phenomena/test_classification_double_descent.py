@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.optimize import linprog
 
 from pyphenom.phenomena import classification_double_descent as phenomenon
@@ -119,8 +120,44 @@ def test_the_test_error_of_projections_is_that_of_whole_inputs():
     logits = X @ beta + unseen * rng.standard_normal(200_000)
     labels = np.where(rng.random(200_000) < 1.0 / (1.0 + np.exp(-logits)), 1.0, -1.0)
     direct = np.mean(labels * (X @ w) < 0)
-    errors = [phenomenon._test_error(w, beta, np.random.default_rng(k))[1] for k in range(5)]
-    assert np.mean(errors) == pytest.approx(direct, abs=6 * 0.5 * np.sqrt(1 / 200_000 + 1 / 100_000))
+    cosine, error = phenomenon._test_error(w, beta, *rng.standard_normal((2, 100_000)))
+    assert error == pytest.approx(direct, abs=6 * 0.5 * np.sqrt(1 / 200_000 + 1 / 100_000))
+    assert cosine == pytest.approx(w @ beta / np.linalg.norm(w) / np.linalg.norm(beta))
+
+
+@pytest.mark.parametrize("arm", LIMITS)
+def test_errors_and_margins_of_limits_are_those_of_plain_data(small, monkeypatch, arm):
+    """More features than samples as they are, and test labels counted: means of 60 draws, five standard errors."""
+    monkeypatch.setattr(phenomenon, "RATIOS", (1.5,))
+    rows = pd.concat([measured(arm, k) for k in range(60)])
+    plain = []
+    for k in range(60):
+        rng = np.random.default_rng(k)
+        X, y = phenomenon._drawn(arm, 60, 90, rng)
+        found = phenomenon.hard_margin(X, y)
+        Z, labels = phenomenon._drawn(arm, 4000, 90, rng)
+        plain.append((found.margin, found.weights[0], np.mean(labels * (Z @ found.weights) < 0)))
+    for quantity, expected in zip(("margin", "cosine", "error"), np.transpose(plain), strict=True):
+        drawn = rows[rows["quantity"] == quantity]["value"]
+        assert abs(drawn.mean() - expected.mean()) < 5 * np.sqrt((drawn.var() + expected.var()) / 60)
+
+
+def test_slopes_of_the_log_loss_are_those_of_autograd():
+    margins = torch.tensor([[-30.0, -2.0, 0.0, 3.0, 39.0], [38.0, 41.0, 39.5, 60.0, 900.0]], dtype=torch.float64)
+    margins.requires_grad_(True)
+    loss = torch.logsumexp(torch.log(torch.nn.functional.softplus(-margins[0])), 0)  # in range as it stands
+    (expected,) = torch.autograd.grad(loss, margins)
+    found = phenomenon._log_loss_slopes(margins.detach())
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(found[1], -torch.softmax(-margins[1].detach(), 0), rtol=1e-9, atol=1e-15)
+
+
+def test_layers_on_fewer_features_are_trained_as_if_alone(small):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 30)), rng.choice([-1.0, 1.0], 20)
+    together = phenomenon._descended(X, y, [6, 30])
+    for p, w in zip((6, 30), together, strict=True):
+        np.testing.assert_allclose(w, phenomenon._descended(X[:, :p], y, [p])[0], rtol=1e-8)
 
 
 def test_torch_arrives_at_the_solution_on_both_sides(small, monkeypatch):
