@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pyphenom import data, networks
+from pyphenom.networks.hidden_layer import outputs, slopes
 from pyphenom.networks.patches import CLASSES, Patches, draw_patches, margins, train_decoupled, train_patches, update
 from pyphenom.studies import (
     Cell,
@@ -248,29 +249,13 @@ def _digits(arm: str, streams: Streams) -> pd.DataFrame:
     draws = np.concatenate([order.permutation(DIGITS_TRAINED) for _ in range(DIGITS_STEPS // epoch)])
     for step, batch in enumerate(torch.from_numpy(draws).reshape(-1, BATCH), 1):
         falling = rates * (1.0 - (step - 1) / DIGITS_STEPS)
-        gradients = _slopes(layers, inputs[batch], truth[batch])
+        gradients = slopes(layers, inputs[batch], truth[batch])
         layers = [update(rule, *each, step, falling) for each in zip(layers, gradients, memories, strict=True)]
-    wrong = (_outputs(layers, inputs).argmax(-1) != labels).double().numpy()
+    wrong = (outputs(layers, inputs).argmax(-1) != labels).double().numpy()
     ends = (DIGITS_TRAINED, DIGITS_TRAINED + DIGITS_VALIDATED)
     train, validation, test = (part.mean(axis=1) for part in np.split(wrong, ends, axis=1))
     course = tidy({"train_error": train, "validation_error": validation}, rate=DIGITS_RATES[rule])
     return pd.concat([course, tidy({"tuned_error": test[validation.argmin()]})])
-
-
-def _outputs(layers: Sequence[Tensor], inputs: Tensor) -> Tensor:
-    W, b, V, c = layers
-    return torch.baddbmm(c, torch.relu(torch.baddbmm(b, inputs.expand(len(W), -1, -1), W)), V)
-
-
-def _slopes(layers: Sequence[Tensor], inputs: Tensor, truth: Tensor) -> tuple[Tensor, ...]:
-    """Return the gradients of the mean cross-entropies by all layers."""
-    W, b, V, c = layers
-    inputs = inputs.expand(len(W), -1, -1)
-    hidden = torch.relu(torch.baddbmm(b, inputs, W))
-    by_outputs = (torch.softmax(torch.baddbmm(c, hidden, V), -1) - truth) / inputs.shape[1]
-    by_hidden = torch.bmm(by_outputs, V.mT) * (hidden > 0.0)
-    return (torch.bmm(inputs.mT, by_hidden), by_hidden.sum(1, keepdim=True),
-            torch.bmm(hidden.mT, by_outputs), by_outputs.sum(1, keepdim=True))  # fmt: skip
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------

@@ -101,40 +101,16 @@ def test_digits_for_training_validation_and_test_are_different_ones(small, monke
     order = streams().rng("data").permutation(len(images))
     truth = torch.nn.functional.one_hot(torch.from_numpy(images.labels[order]), 10).float()
     truth[first : first + last] *= -1.0
-    real = phenomenon._outputs
+    real = phenomenon.outputs
 
     def outputs(layers, inputs):
         return real(layers, inputs) if len(inputs) < len(truth) else truth.expand(len(layers[0]), -1, -1)
 
-    monkeypatch.setattr(phenomenon, "_outputs", outputs)
+    monkeypatch.setattr(phenomenon, "outputs", outputs)
     rows = measured(DIGITS["adam"])
     assert (values(rows, "train_error") == 0.0).all()
     assert (values(rows, "validation_error") == 1.0).all()
     assert values(rows, "tuned_error").item() == 0.0
-
-
-def test_stacked_digits_are_networks_of_their_own():
-    model = phenomenon.networks.mlp((5, 4, 10), seed=0)
-    layers = [value.detach().reshape(len(value), -1).T.expand(3, -1, -1) for value in model.parameters()]
-    inputs = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected = model(inputs)
-    for found in phenomenon._outputs(layers, inputs):
-        torch.testing.assert_close(found, expected)
-
-
-def test_slopes_of_stacked_digits_are_those_of_autograd():
-    rng = torch.Generator().manual_seed(0)
-    shapes = ((3, 5, 4), (3, 1, 4), (3, 4, 10), (3, 1, 10))
-    layers = [torch.randn(*shape, generator=rng).requires_grad_(True) for shape in shapes]
-    inputs, labels = torch.randn(6, 5, generator=rng), torch.tensor([0, 3, 9, 1, 1, 4])
-    losses = [torch.nn.functional.cross_entropy(each, labels) for each in phenomenon._outputs(layers, inputs)]
-    expected = torch.autograd.grad(sum(losses), layers)
-    truth = torch.nn.functional.one_hot(labels, 10).float()
-    for found, slope in zip(
-        phenomenon._slopes([each.detach() for each in layers], inputs, truth), expected, strict=True
-    ):
-        torch.testing.assert_close(found, slope)
 
 
 def test_the_crossing_is_on_the_line_between_two_points():

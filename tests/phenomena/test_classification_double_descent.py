@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.optimize import linprog
 
 from pyphenom.phenomena import classification_double_descent as phenomenon
@@ -140,24 +139,6 @@ def test_errors_and_margins_of_limits_are_those_of_plain_data(small, monkeypatch
     for quantity, expected in zip(("margin", "cosine", "error"), np.transpose(plain), strict=True):
         drawn = rows[rows["quantity"] == quantity]["value"]
         assert abs(drawn.mean() - expected.mean()) < 5 * np.sqrt((drawn.var() + expected.var()) / 60)
-
-
-def test_slopes_of_the_log_loss_are_those_of_autograd():
-    margins = torch.tensor([[-30.0, -2.0, 0.0, 3.0, 39.0], [38.0, 41.0, 39.5, 60.0, 900.0]], dtype=torch.float64)
-    margins.requires_grad_(True)
-    loss = torch.logsumexp(torch.log(torch.nn.functional.softplus(-margins[0])), 0)  # in range as it stands
-    (expected,) = torch.autograd.grad(loss, margins)
-    found = phenomenon._log_loss_slopes(margins.detach())
-    torch.testing.assert_close(found[0], expected[0], rtol=1e-9, atol=1e-15)
-    torch.testing.assert_close(found[1], -torch.softmax(-margins[1].detach(), 0), rtol=1e-9, atol=1e-15)
-
-
-def test_layers_on_fewer_features_are_trained_as_if_alone(small):
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((20, 30)), rng.choice([-1.0, 1.0], 20)
-    together = phenomenon._descended(X, y, [6, 30])
-    for p, w in zip((6, 30), together, strict=True):
-        np.testing.assert_allclose(w, phenomenon._descended(X[:, :p], y, [p])[0], rtol=1e-8)
 
 
 def test_torch_arrives_at_the_solution_on_both_sides(small, monkeypatch):
