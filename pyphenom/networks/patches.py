@@ -1,4 +1,4 @@
-r"""Two-layer networks on images of two patches, a feature and noise: stacked, trained on all images at every step.
+r"""Two-layer networks on images of two patches, a feature and noise: stacks of them, all images at every step.
 
 With labels :math:`y=\pm1` and the feature along the first coordinate, an image has the patches :math:`ye_1` and
 :math:`\chi-\alpha ye_1`, where :math:`\chi` is Gaussian on a few of the other coordinates. The score is that of one
@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from pyphenom.implicit_bias import cnn_descent
 
 Patches: TypeAlias = tuple[Tensor, Tensor]
 """Labels (n,), and noise (n, d) without feature noise, whose first coordinate is 0."""
@@ -88,10 +89,18 @@ def update(
     first, second = memory
     if rule == "momentum":
         return weights - rate * first.mul_(0.9).add_(gradient)
-    first.mul_(0.9).add_(gradient, alpha=0.1)
+    first.lerp_(gradient, 0.1)
     second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-    size = (second / (1.0 - 0.99**step)).sqrt_().add_(1e-8)
-    return weights - rate / (1.0 - 0.9**step) * first / size
+    scale = float(np.sqrt(1.0 - 0.99**step))  # both sides of the quotient times it: fewer passes
+    size = second.sqrt().add_(1e-8 * scale)
+    return weights - (rate * scale / (1.0 - 0.9**step)) * first.div(size)
+
+
+KERNEL_RULES: dict[str, dict[str, Any]] = {
+    "gradient": {"optimizer": "descent"},
+    "sign": {"optimizer": "adam", "betas": (0.0, 0.0), "epsilon": 0.0},
+    "adam": {"optimizer": "adam", "betas": (0.9, 0.99)},
+}
 
 
 def train_patches(
@@ -104,40 +113,49 @@ def train_patches(
     *,
     power: int,
     steps: int,
-    decoupled: bool = False,
     until: float = 0.0,
 ) -> tuple[Tensor, float]:
-    """Train a stack until its largest loss is below a value, and no longer than so many steps.
+    """Train the members of a stack, each until its loss is not above a value, and no longer than so many steps.
 
     Parameters
     ----------
-    rule, rate
+    rule : {"gradient", "sign", "adam"}
         As for :func:`update`.
     weights : Tensor (members, 2, filters, d)
     images : Patches
-    alpha : float or Tensor (members, 1, 1, 1)
-        Feature noise.
-    decay : float or Tensor (members, 1, 1, 1)
-        Times the weights, added to the gradient; or, decoupled, times rate and weights, taken from the weights.
+    alpha, rate, decay : float or sequence of float
+        Feature noise, rate, and what is added to the gradient, times the weights: for all members, or one for each.
     power : int
         q, of the rectifier.
     steps : int
-    decoupled : bool, optional
     until : float, optional
 
     Returns
     -------
     weights : Tensor (members, 2, filters, d)
     loss : float
-        The largest, before the last step.
+        The largest.
     """
+    y, noise = (part.double().numpy() for part in images)
+    settings = np.broadcast_arrays(alpha, rate, decay, np.empty(len(weights)))[:3]
+    ends, losses = weights.double().numpy().copy(), []
+    for end, found, speed, pull in zip(ends, *settings, strict=True):
+        X = np.stack([np.zeros_like(noise), noise], axis=1)
+        X[:, 0, 0], X[:, 1, 0] = y, -found * y
+        kept = X.any(axis=(0, 1)) if pull == 0.0 else np.ones(noise.shape[1], dtype=bool)  # others do not move
+        run = cnn_descent(X[..., kept], y, end[..., kept], steps, learning_rate=speed, power=power, weight_decay=pull,
+                          average=False, stop_loss=until, record=1, **KERNEL_RULES[rule])  # fmt: skip
+        end[..., kept] = run.weights[0]
+        losses.append(float(run.loss[0, -1]))
+    return torch.from_numpy(ends).float(), max(losses)
+
+
+def train_decoupled(
+    weights: Tensor, images: Patches, alpha: float, rate: Tensor, decay: Tensor, *, power: int, steps: int
+) -> Tensor:
+    """Return the weights of a stack trained by Adam with decoupled decay: rate and decay are (members, 1, 1, 1)."""
     memory: list[Tensor] = []
-    loss = float("inf")
     for step in range(1, steps + 1):
-        slope, found = gradient(weights, images, alpha, power)
-        loss = float(functional.softplus(-found).mean(-1).max())
-        if loss < until:
-            break
-        moved = update(rule, weights, slope if decoupled else slope + decay * weights, memory, step, rate)
-        weights = moved - rate * decay * weights if decoupled else moved
-    return weights, loss
+        slope, _ = gradient(weights, images, alpha, power)
+        weights = update("adam", weights, slope, memory, step, rate).sub_(rate * decay * weights)
+    return weights

@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from pyphenom.implicit_bias import Adam, HardMargin, gradient_descent, hard_margin
@@ -142,34 +141,38 @@ def _adam(streams: Streams) -> pd.DataFrame:
 
 def _network(streams: Streams) -> pd.DataFrame:
     """Descend on the logarithm of the exponential loss of a network with squared ReLU, homogeneous of degree three."""
-    X, y = (torch.from_numpy(part) for part in _data(NET_N, NET_D, streams))
+    X, y = _data(NET_N, NET_D, streams)
     rng = streams.rng("init")
-    hidden, output = (torch.nn.Linear(*sizes, bias=False).double() for sizes in ((NET_D, WIDTH), (WIDTH, 1)))
-    weights = [hidden.weight, output.weight]
-    with torch.no_grad():
-        for part in weights:
-            part.copy_(torch.from_numpy(NET_SCALE * rng.standard_normal(part.shape)))
-    largest, smoothed, worst, seen = float((X**2).sum(dim=1).max()), -np.inf, 0.0, []
+    hidden, output = NET_SCALE * rng.standard_normal((WIDTH, NET_D)), NET_SCALE * rng.standard_normal(WIDTH)
+    largest, smoothed, worst, seen = float((X**2).sum(axis=1).max()), -np.inf, 0.0, list[dict[str, Any]]()
     for step in range(NET_STEPS + 1):
-        margins = y * output(torch.relu(hidden(X)) ** 2)[:, 0]
-        log_loss = torch.logsumexp(-margins, 0)
-        slopes = torch.autograd.grad(log_loss, weights)
-        with torch.no_grad():
-            norm = float(sum((part**2).sum() for part in weights)) ** 0.5
-            if log_loss < 0.0:  # the smoothed margin rises from here on
-                now = -float(log_loss) / norm**DEGREE
-                worst, smoothed = max(worst, (smoothed - now) / now), now
-            if step in NET_COUNTS:
-                pairs = list(zip(weights, slopes, strict=True))
-                along = -float(sum((part * slope).sum() for part, slope in pairs))
-                size = float(sum((slope**2).sum() for slope in slopes)) ** 0.5
-                seen.append({"margin over norm^3": float(margins.min()) / norm**DEGREE, "log norm": np.log(norm),
-                             "log loss": float(log_loss),
-                             "off a KKT point": np.sqrt(max(0.0, 2.0 - 2.0 * along / (size * norm)))})  # fmt: skip
-            for part, slope in zip(weights, slopes, strict=True):
-                part -= NET_STEP / (largest * max(norm, 1.0) ** (2 * DEGREE - 2)) * slope
+        margins, log_loss, slopes = _log_loss(hidden, output, X, y)
+        norm = float(np.sqrt(np.vdot(hidden, hidden) + output @ output))
+        if log_loss < 0.0:  # the smoothed margin rises from here on
+            now = -log_loss / norm**DEGREE
+            worst, smoothed = max(worst, (smoothed - now) / now), now
+        if step in NET_COUNTS:
+            along = -sum(np.vdot(part, slope) for part, slope in zip((hidden, output), slopes, strict=True))
+            size = np.sqrt(sum(np.vdot(slope, slope) for slope in slopes))
+            off = np.sqrt(max(0.0, 2.0 - 2.0 * along / (size * norm)))
+            seen.append({"margin over norm^3": margins.min() / norm**DEGREE, "log norm": np.log(norm),
+                         "log loss": log_loss, "off a KKT point": off})  # fmt: skip
+        rate = NET_STEP / (largest * max(norm, 1.0) ** (2 * DEGREE - 2))
+        hidden, output = hidden - rate * slopes[0], output - rate * slopes[1]
     course = {name: [record[name] for record in seen] for name in seen[0]}
     return pd.concat([tidy(course, steps=NET_COUNTS), tidy({"largest fall": worst})])
+
+
+def _log_loss(hidden: Array, output: Array, X: Array, y: Array) -> tuple[Array, float, tuple[Array, Array]]:
+    """Return margins, the logarithm of the sum of e^-margin, and its slopes by both layers."""
+    active = np.maximum(X @ hidden.T, 0.0)
+    squares = active * active
+    margins = y * (squares @ output)
+    least = margins.min()
+    shares = np.exp(least - margins)
+    total = shares.sum()
+    pull = y * shares / total
+    return margins, float(np.log(total) - least), (-2.0 * (output * active * pull[:, None]).T @ X, -pull @ squares)
 
 
 # ---- claims ------------------------------------------------------------------------------------------------------
@@ -217,7 +220,7 @@ study = Study(
         "Lyu, Li, Gradient descent maximizes the margin of homogeneous neural networks, ICLR 2020",
     ),
     version="1",
-    cell_version="1",
+    cell_version="2",
     cells=cells,
     measure=measure,
     guards=(

@@ -101,26 +101,16 @@ def test_digits_for_training_validation_and_test_are_different_ones(small, monke
     order = streams().rng("data").permutation(len(images))
     truth = torch.nn.functional.one_hot(torch.from_numpy(images.labels[order]), 10).float()
     truth[first : first + last] *= -1.0
-    real = phenomenon._outputs
+    real = phenomenon.outputs
 
     def outputs(layers, inputs):
         return real(layers, inputs) if len(inputs) < len(truth) else truth.expand(len(layers[0]), -1, -1)
 
-    monkeypatch.setattr(phenomenon, "_outputs", outputs)
+    monkeypatch.setattr(phenomenon, "outputs", outputs)
     rows = measured(DIGITS["adam"])
     assert (values(rows, "train_error") == 0.0).all()
     assert (values(rows, "validation_error") == 1.0).all()
     assert values(rows, "tuned_error").item() == 0.0
-
-
-def test_stacked_digits_are_networks_of_their_own():
-    model = phenomenon.networks.mlp((5, 4, 10), seed=0)
-    layers = [value.detach().reshape(len(value), -1).T.expand(3, -1, -1) for value in model.parameters()]
-    inputs = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected = model(inputs)
-    for found in phenomenon._outputs(layers, inputs):
-        torch.testing.assert_close(found, expected)
 
 
 def test_the_crossing_is_on_the_line_between_two_points():

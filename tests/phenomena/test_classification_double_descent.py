@@ -119,8 +119,26 @@ def test_the_test_error_of_projections_is_that_of_whole_inputs():
     logits = X @ beta + unseen * rng.standard_normal(200_000)
     labels = np.where(rng.random(200_000) < 1.0 / (1.0 + np.exp(-logits)), 1.0, -1.0)
     direct = np.mean(labels * (X @ w) < 0)
-    errors = [phenomenon._test_error(w, beta, np.random.default_rng(k))[1] for k in range(5)]
-    assert np.mean(errors) == pytest.approx(direct, abs=6 * 0.5 * np.sqrt(1 / 200_000 + 1 / 100_000))
+    cosine, error = phenomenon._test_error(w, beta, *rng.standard_normal((2, 100_000)))
+    assert error == pytest.approx(direct, abs=6 * 0.5 * np.sqrt(1 / 200_000 + 1 / 100_000))
+    assert cosine == pytest.approx(w @ beta / np.linalg.norm(w) / np.linalg.norm(beta))
+
+
+@pytest.mark.parametrize("arm", LIMITS)
+def test_errors_and_margins_of_limits_are_those_of_plain_data(small, monkeypatch, arm):
+    """More features than samples as they are, and test labels counted: means of 60 draws, five standard errors."""
+    monkeypatch.setattr(phenomenon, "RATIOS", (1.5,))
+    rows = pd.concat([measured(arm, k) for k in range(60)])
+    plain = []
+    for k in range(60):
+        rng = np.random.default_rng(k)
+        X, y = phenomenon._drawn(arm, 60, 90, rng)
+        found = phenomenon.hard_margin(X, y)
+        Z, labels = phenomenon._drawn(arm, 4000, 90, rng)
+        plain.append((found.margin, found.weights[0], np.mean(labels * (Z @ found.weights) < 0)))
+    for quantity, expected in zip(("margin", "cosine", "error"), np.transpose(plain), strict=True):
+        drawn = rows[rows["quantity"] == quantity]["value"]
+        assert abs(drawn.mean() - expected.mean()) < 5 * np.sqrt((drawn.var() + expected.var()) / 60)
 
 
 def test_torch_arrives_at_the_solution_on_both_sides(small, monkeypatch):

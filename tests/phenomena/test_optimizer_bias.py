@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pyphenom.phenomena import optimizer_bias as phenomenon
 from pyphenom.phenomena.optimizer_bias import ADAM, ARMS, NETWORK, NORMED, study
@@ -111,6 +112,19 @@ def test_adam_and_descent_end_at_margins_of_different_norms():
     assert rows["linf margin, Adam", last] > 0.95 > 0.8 > rows["linf margin, descent", last]
     assert rows["l2 margin, descent", last] > 0.93 > 0.9 > rows["l2 margin, Adam", last]
     assert (rows <= 1.0 + 1e-12).all()
+
+
+def test_slopes_of_the_network_are_those_of_autograd():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((5, 7)), rng.choice([-1.0, 1.0], 5)
+    layers = [torch.from_numpy(rng.standard_normal(shape)).requires_grad_(True) for shape in ((4, 7), (4,))]
+    margins = torch.from_numpy(y) * (torch.relu(torch.from_numpy(X) @ layers[0].T) ** 2 @ layers[1])
+    loss = torch.logsumexp(-margins, 0)
+    found = phenomenon._log_loss(*(layer.detach().numpy() for layer in layers), X, y)
+    np.testing.assert_allclose(found[0], margins.detach())
+    assert found[1] == pytest.approx(loss.item())
+    for slope, expected in zip(found[2], torch.autograd.grad(loss, layers), strict=True):
+        np.testing.assert_allclose(slope, expected)
 
 
 def test_the_network_raises_its_margin_and_is_homogeneous(short):
