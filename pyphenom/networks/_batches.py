@@ -11,6 +11,8 @@ from torch import Tensor
 
 from pyphenom._arrays import as_integer
 
+_BLOCK = 64  # steps whose batches are drawn together, which costs hardly more than those of one
+
 
 def batches(
     count: int,
@@ -60,20 +62,26 @@ def _drawn(
     if everything:
         while True:
             yield None
+    if size is None:  # the same object at each step, so that what it picks need not be picked anew
+        equal = all(np.array_equal(subset, rows[0]) for subset in rows)
+        batch = torch.from_numpy(rows[0] if equal else np.stack(rows))
+        while True:
+            yield batch
     keys = [(seed, subset.tobytes()) for seed, subset in zip(seeds, rows, strict=True)]
     sources = {key: _order(subset, key[0], size) for key, subset in zip(keys, rows, strict=True)}
     while True:
-        drawn = {key: next(source) for key, source in sources.items()}
-        yield drawn[keys[0]] if len(drawn) == 1 else torch.stack([drawn[key] for key in keys])
+        drawn = {key: torch.from_numpy(next(source)) for key, source in sources.items()}
+        yield from drawn[keys[0]] if len(drawn) == 1 else torch.stack([drawn[key] for key in keys], dim=1)
 
 
-def _order(subset: NDArray[np.int64], seed: int, size: int | None) -> Iterator[Tensor]:
-    """Yield batches of a subset for ever; the order depends on the seed and the number of samples."""
-    stream = np.random.default_rng(seed)
+def _order(subset: NDArray[np.int64], seed: int, size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the next _BLOCK batches of a subset for ever; the order depends on the seed and the number of samples."""
+    stream, left = np.random.default_rng(seed), np.empty((0, size), np.int64)
     while True:
-        if size is None:
-            yield torch.from_numpy(subset)
-            continue
-        permuted = subset[stream.permutation(len(subset))]
-        for first in range(0, len(subset) - size + 1, size):
-            yield torch.from_numpy(permuted[first : first + size])
+        parts = [left]
+        while sum(map(len, parts)) < _BLOCK:
+            permuted = subset[stream.permutation(len(subset))]
+            parts.append(permuted[: len(subset) // size * size].reshape(-1, size))
+        drawn = np.concatenate(parts)
+        yield drawn[:_BLOCK]
+        left = drawn[_BLOCK:]

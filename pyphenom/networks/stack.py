@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from pyphenom.networks.models import ACTIVATIONS
+
+Layer: TypeAlias = "tuple[Tensor, Tensor] | type[nn.Module]"
+"""Weight (M, h, d) and bias (M, h) of linear layers, or the class of an activation."""
 
 
 class Stack:
@@ -102,6 +105,21 @@ class Stack:
         Tensor (M, n, ...)
         """
         return self._forward(self.parameters, inputs, shared)
+
+    def layers(self) -> list[Layer] | None:
+        """Return the layers in order if the networks are fully connected and all of their parameters free, else None.
+
+        Returns
+        -------
+        list of (weight (M, h, d), bias (M, h)) or of classes of activations, or None
+        """
+        parameters = self.parameters
+        if not _is_fully_connected(self._base, parameters) or not all(v.requires_grad for v in parameters.values()):
+            return None
+        return [
+            (parameters[f"{name}.weight"], parameters[f"{name}.bias"]) if type(layer) is nn.Linear else type(layer)
+            for name, layer in self._base.named_children()
+        ]
 
     def hold_gradients(self) -> None:
         """Set the gradients of what is held at zero to zero."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyphenom._arrays import as_integer, as_real, one_of
+from pyphenom.networks import _by_hand as by_hand
 from pyphenom.networks._batches import batches
 from pyphenom.networks._checks import checked_inputs, checked_targets
 from pyphenom.networks.probes import Probe
@@ -175,7 +176,7 @@ def train(
     stack.check(inputs[:2])
     targets = checked_targets(stack, inputs, targets, recipe.loss)
     drawn = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
-    optimiser = _optimiser(stack, recipe)
+    advance = _steps(stack, inputs, targets, recipe, masks is not None)
     read: list[dict[str, NDArray[np.float64]]] = []
 
     def probe(step: int) -> None:
@@ -185,12 +186,7 @@ def train(
     with _one_thread(), torch.enable_grad():
         probe(0)
         for step in range(1, recipe.steps + 1):
-            for group in optimiser.param_groups:
-                group["lr"] = _rate(recipe, step)
-            optimiser.zero_grad()
-            _loss(stack, inputs, targets, next(drawn), recipe.loss).backward()  # type: ignore[no-untyped-call]
-            stack.hold_gradients()
-            optimiser.step()
+            advance(next(drawn), _rate(recipe, step))
             probe(step)
             if progress and (step % max(1, recipe.steps // 100) == 0 or step == recipe.steps):
                 progress(step, recipe.steps)
@@ -217,17 +213,45 @@ def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64
     return found
 
 
-def _loss(stack: Stack, inputs: Tensor, targets: Tensor, batch: Tensor | None, loss: str) -> Tensor:
-    """Return the sum of the losses of the members, whose gradients do not mix."""
-    shared = batch is None or batch.ndim == 1
-    outputs = stack.outputs(inputs if batch is None else inputs[batch], shared)
-    if batch is None:
-        truth = targets
-    elif shared:
-        truth = targets[:, batch]
+def _steps(stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, masked: bool) -> Callable[..., None]:
+    """Return the function that takes a step on a batch at a learning rate."""
+    layers = stack.layers() if inputs.ndim == 2 else None
+    if layers is None:
+        move = _optimiser([value for value in stack.parameters.values() if value.requires_grad], recipe)
     else:
-        members = torch.arange(len(targets))[:, None] if len(targets) > 1 else 0
-        truth = targets[members, batch]
+        vector = by_hand.vector_of(stack)
+        fill = by_hand.gradients_of(layers, recipe.loss)
+        move = by_hand.descent(vector, recipe) if recipe.optimiser == "sgd" else _optimiser([vector], recipe)
+    seen, samples, truth = None, inputs, targets
+
+    def step(batch: Tensor | None, rate: float) -> None:
+        nonlocal seen, samples, truth
+        if batch is not None and batch is not seen:
+            seen, samples, truth = batch, inputs[batch], _rows(targets, batch)
+        if layers is None:
+            for value in stack.parameters.values():
+                value.grad = None
+            _loss(stack, samples, truth, samples.ndim == inputs.ndim, recipe.loss).backward()  # type: ignore[no-untyped-call]
+            stack.hold_gradients()
+        else:
+            fill(samples, truth)
+            if masked:  # else only the padding is held, which has no gradient: the functions between are zero at zero
+                stack.hold_gradients()
+        move(rate)
+
+    return step
+
+
+def _rows(targets: Tensor, batch: Tensor) -> Tensor:
+    """Return the targets of a batch, (1 or M, b) or (1 or M, b, K)."""
+    if batch.ndim == 1:
+        return targets[:, batch]
+    return targets[torch.arange(len(targets))[:, None] if len(targets) > 1 else 0, batch]
+
+
+def _loss(stack: Stack, samples: Tensor, truth: Tensor, shared: bool, loss: str) -> Tensor:
+    """Return the sum of the losses of the members, whose gradients do not mix."""
+    outputs = stack.outputs(samples, shared)
     count = outputs.shape[1]
     if loss == "squared":
         return ((outputs - truth) ** 2).sum() / count
@@ -235,14 +259,23 @@ def _loss(stack: Stack, inputs: Tensor, targets: Tensor, batch: Tensor | None, l
     return functional.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), flat, reduction="sum") / count
 
 
-def _optimiser(stack: Stack, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = [value for value in stack.parameters.values() if value.requires_grad]
+def _optimiser(parameters: Sequence[Tensor], recipe: Recipe) -> Callable[[float], None]:
+    """Return the function that moves the parameters along their gradients at a learning rate."""
     if not parameters:
         raise ValueError("`models` have no parameter that requires a gradient; expected at least one to train")
     rate, decay = recipe.learning_rate, recipe.weight_decay
+    optimiser: torch.optim.Optimizer
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, fused=True)
+        optimiser = torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
+    else:
+        optimiser = torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, fused=True)
+
+    def step(rate: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
+
+    return step
 
 
 def _rate(recipe: Recipe, step: int) -> float:

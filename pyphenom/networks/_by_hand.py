@@ -1,0 +1,119 @@
+"""Steps of stacked fully connected networks with the backward pass written out, without autograd's bookkeeping.
+
+Networks of the size that studies train spend most of a step there, and in a softmax along the shortest axis. Here
+samples are the last axis of everything, and all parameters are one vector to the optimiser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+from pyphenom.networks.stack import Layer, Stack
+
+if TYPE_CHECKING:
+    from pyphenom.networks.training import Recipe
+
+Gradients: TypeAlias = Callable[[Tensor, Tensor], None]
+"""Fill the gradients of the stack: from samples (b, d) or (M, b, d), and labels (1 or M, b) or targets (.., b, K)."""
+
+
+def vector_of(stack: Stack) -> Tensor:
+    """Make parameters and gradients of a stack the parts of one vector and its gradient, and return it."""
+    values = list(stack.parameters.values())
+    vector = torch.cat([value.detach().flatten() for value in values])
+    vector.grad = torch.zeros_like(vector)
+    sizes = [value.numel() for value in values]
+    for value, part, slope in zip(values, torch.split(vector, sizes), torch.split(vector.grad, sizes), strict=True):
+        value.data, value.grad = part.view_as(value), slope.view_as(value)
+    return vector
+
+
+def gradients_of(layers: Sequence[Layer], loss: str) -> Gradients:
+    """Return the function that fills the gradients of the sum of the mean losses, once `vector_of` has made room."""
+    forward = [_linear(*layer) if isinstance(layer, tuple) else _FUNCTIONS[layer][0] for layer in layers]
+    backward = [_linear_back(*layer) if isinstance(layer, tuple) else _FUNCTIONS[layer][1] for layer in layers]
+    slope_of = _squared if loss == "squared" else _cross_entropy
+
+    def fill(samples: Tensor, truth: Tensor) -> None:
+        values = [samples.mT]
+        for function in forward:
+            values.append(function(values[-1]))
+        slope = slope_of(values[-1], truth)
+        for place in range(len(layers) - 1, -1, -1):
+            slope = backward[place](slope, values[place], values[place + 1], place > 0)
+
+    return fill
+
+
+def descent(vector: Tensor, recipe: Recipe) -> Callable[[float], None]:
+    """Return the function that moves a vector with a gradient by a step of SGD, as torch's SGD does."""
+    momentum, weight_decay = recipe.momentum, recipe.weight_decay
+    theta, slope, velocity = vector.detach(), cast("Tensor", vector.grad), torch.zeros_like(vector)
+
+    def step(rate: float) -> None:
+        if weight_decay:
+            slope.add_(theta, alpha=weight_decay)
+        velocity.mul_(momentum).add_(slope)
+        theta.add_(velocity, alpha=-rate)
+
+    return step
+
+
+Forward: TypeAlias = Callable[[Tensor], Tensor]
+Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
+"""(dL/d after, before, after, whether dL/d before is wanted) to dL/d before."""
+
+
+def _linear(weight: Tensor, bias: Tensor) -> Forward:
+    W, b = weight.detach(), bias.detach()
+
+    def forward(x: Tensor) -> Tensor:
+        if x.ndim == 2:  # of all members: one product
+            return torch.addmm(b.reshape(-1, 1), W.flatten(0, 1), x).view(*b.shape, -1)
+        return torch.baddbmm(b[..., None], W, x)
+
+    return forward
+
+
+def _linear_back(weight: Tensor, bias: Tensor) -> Backward:
+    W, W_slope, b_slope = weight.detach(), cast("Tensor", weight.grad), cast("Tensor", bias.grad)
+
+    def backward(slope: Tensor, before: Tensor, after: Tensor, further: bool) -> Tensor:
+        if before.ndim == 2:
+            torch.mm(slope.flatten(0, 1), before.T, out=W_slope.flatten(0, 1))
+        else:
+            torch.bmm(slope, before.mT, out=W_slope)
+        torch.sum(slope, 2, out=b_slope)
+        return torch.bmm(W.mT, slope) if further else slope
+
+    return backward
+
+
+def _relu_back(slope: Tensor, before: Tensor, after: Tensor, further: bool) -> Tensor:
+    return cast("Tensor", torch.ops.aten.threshold_backward(slope, after, 0))
+
+
+def _tanh_back(slope: Tensor, before: Tensor, after: Tensor, further: bool) -> Tensor:
+    return cast("Tensor", torch.ops.aten.tanh_backward(slope, after))
+
+
+_FUNCTIONS: dict[type[nn.Module], tuple[Forward, Backward]] = {
+    nn.ReLU: (torch.relu, _relu_back),
+    nn.Tanh: (torch.tanh, _tanh_back),
+    nn.Identity: (lambda x: x, lambda slope, before, after, further: slope),
+}
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """(softmax - one-hot) / b."""
+    slope = torch.softmax(outputs, 1)
+    where = labels[:, None].expand(len(outputs), 1, -1)
+    return slope.scatter_add_(1, where, slope.new_full((), -1.0).expand(where.shape)).div_(labels.shape[-1])
+
+
+def _squared(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets.mT).mul_(2.0 / outputs.shape[-1])
