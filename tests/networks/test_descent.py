@@ -1,12 +1,13 @@
 """Gradient descent and its flow against plain loops and a closed form."""
 
+import copy
 from itertools import count
 
 import numpy as np
 import pytest
 import torch
 
-from pyphenom.networks import Descent, Landscape, descend, runge_kutta
+from pyphenom.networks import Descent, Landscape, descend, runge_kutta, take_steps
 
 
 def regression():
@@ -93,3 +94,17 @@ def test_frozen_parameters_stay():
     point.move(point.theta - point.gradient())
     assert torch.equal(model[2].bias, before)
     np.testing.assert_allclose(point.outputs(), model(X).detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_steps_are_those_of_torch(momentum):
+    model, X, y = regression()
+    theirs = copy.deepcopy(model)
+    take_steps(Landscape(model, "half_squared", X, y), 4, 0.1, momentum)
+    optimiser = torch.optim.SGD(theirs.parameters(), 0.1, momentum)
+    for _ in range(4):
+        optimiser.zero_grad()
+        (((theirs(X) - y) ** 2).sum() / (2 * len(X))).backward()
+        optimiser.step()
+    for ours, expected in zip(model.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(ours.detach(), expected.detach(), rtol=1e-12)
