@@ -263,26 +263,27 @@ def _lanczos(
     basis = np.empty((count, steps + 1, size), starts.dtype)
     basis[:, 0] = starts
     alphas, betas, lengths = np.zeros((count, steps)), np.zeros((count, steps)), np.full(count, steps)
-    active, used, largest = list(range(count)), 0, np.zeros(count)
+    rounding = 10 * np.finfo(starts.dtype).eps
+    active, used, largest, workers = list(range(count)), 0, np.zeros(count), threads()
     for j in range(steps):
         block = np.ascontiguousarray(product(np.ascontiguousarray(basis[active, j])), starts.dtype)
         used += len(active)
         if progress is not None:
             progress(done + used, total)
+        if not np.isfinite(block).all():
+            raise ValueError("a product of `operator` is not finite; expected finite numbers")
+        if len(away):
+            _core.orthogonalise(away, block, workers)
         for i, w in zip(list(active), block, strict=True):
-            row = w[None]
-            if len(away):
-                _core.orthogonalise(away, row, threads())
-            H, norms = _core.orthogonalise(basis[i, : j + 1], row, threads())
-            if not (np.isfinite(H).all() and np.isfinite(norms).all()):
-                raise ValueError("a product of `operator` is not finite; expected finite numbers")
-            alphas[i, j], betas[i, j] = H[0, j], norms[0]
-            largest[i] = max(largest[i], abs(H[0, j]) + norms[0])
-            if norms[0] <= 10 * np.finfo(starts.dtype).eps * largest[i]:
+            H, norms = _core.orthogonalise(basis[i, : j + 1], w[None], workers)
+            alpha, beta = H[0, j], norms[0]
+            alphas[i, j], betas[i, j] = alpha, beta
+            largest[i] = max(largest[i], abs(alpha) + beta)
+            if beta <= rounding * largest[i]:
                 lengths[i] = j + 1
                 active.remove(i)
             else:
-                basis[i, j + 1] = w / norms[0]
+                np.divide(w, beta, out=basis[i, j + 1])
         if not active:
             break
     return alphas, betas, lengths, used

@@ -1,7 +1,7 @@
 """Torch networks: many of them trained at once, observed at chosen steps, and changed on purpose."""
 
 from pyphenom.networks.chains import least_squares_chains, network_chains, sample_gradients, sampled_batches
-from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta
+from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta, take_steps
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
@@ -29,5 +29,6 @@ __all__ = [
     "runge_kutta",
     "sample_gradients",
     "sampled_batches",
+    "take_steps",
     "train",
 ]

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from pyphenom import curvature
 from pyphenom._arrays import as_integer, as_real
 from pyphenom.networks.stack import Stack
+from pyphenom.networks.training import Recipe, steps_of
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -84,10 +84,11 @@ def sample_gradients(model: nn.Module, X: Tensor, y: Tensor) -> tuple[Array, Arr
     """
     at = curvature.linearize(model, "cross_entropy", X, y)
     identity = np.eye(at.size, dtype=at.dtype)
-    H, J = (np.asarray(operator @ identity, np.float64) for operator in (at.hessian(), at.jacobian()))
+    H, J = at.hessian().rows(identity).astype(np.float64), at.jacobian().rows(identity)
     outputs = np.asarray(at.outputs()).reshape(len(X), -1)
-    error = softmax(outputs, axis=1) - np.eye(outputs.shape[1])[y.numpy()]
-    return (H + H.T) / 2, np.einsum("nc,ncp->np", error, J.reshape(*outputs.shape, at.size))
+    error = softmax(outputs, axis=1) - np.eye(outputs.shape[1], dtype=at.dtype)[y.numpy()]
+    gradients = np.einsum("nc,pnc->pn", error, J.reshape(at.size, *outputs.shape))
+    return (H + H.T) / 2, gradients.T.astype(np.float64)
 
 
 def network_chains(
@@ -148,21 +149,16 @@ def network_chains(
     if np.ndim(frame) != 2 or len(frame) != free:
         raise ValueError(f"`frame` has shape {np.shape(frame)}; expected ({free}, K), a row for each parameter")
     stack = Stack([copy.deepcopy(model) for _ in range(chains)])
-    parameters, directions = list(stack.parameters.values()), torch.from_numpy(frame)
-    directions = directions.to(parameters[0].dtype)
-    count, path = len(X) // size, []
+    recipe = Recipe(burn_in + steps, step_size, size, momentum=0.0, weight_decay=weight_decay)
+    advance, count, path = steps_of(stack, X, y[None], recipe), len(X) // size, []
     for step in range(burn_in + steps):
         if step % count == 0:
             order = torch.from_numpy(sampled_batches(epochs, chains, len(X), size, rng))
-        batch = order[:, step % count]
-        outputs = stack.outputs(X[batch], shared=False)
-        loss = cross_entropy(outputs.flatten(0, 1), y[batch].flatten(), reduction="sum") / size
-        with torch.no_grad():
-            for value, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                value.sub_(step_size * (g + weight_decay * value))
-            if step >= burn_in:
-                path.append(torch.cat([value.flatten(1) for value in parameters], dim=1) @ directions)
-    return torch.stack(path).double().numpy()
+        advance(order[:, step % count], step_size)
+        if step >= burn_in:
+            path.append(torch.cat([value.detach().flatten(1) for value in stack.parameters.values()], dim=1))
+    weights = torch.stack(path)
+    return (weights @ torch.from_numpy(frame).to(weights.dtype)).double().numpy()
 
 
 def least_squares_chains(
@@ -218,16 +214,31 @@ def least_squares_chains(
         raise ValueError(f"`passes` is {passes}; expected an even number, for two halves")
     n, w = len(X), np.zeros((chains, X.shape[1]))
     count, diagonal = n // size, (X**2).mean(axis=0)
+    rows, kinds = np.unique(np.column_stack([X, residuals]), axis=0, return_inverse=True)
     halves = np.zeros((2, *w.shape))
     for number in range(burn_in + passes):
-        order = sampled_batches(epochs, chains, n, size, rng) if noise is None else np.empty((0, 0, 0), np.int64)
+        if noise is None:
+            gram = _gram(rows, kinds[sampled_batches(epochs, chains, n, size, rng)]) * (step_size / size)
+            slopes, shifts = gram[:, :, :-1, :-1], gram[:, :, :-1, -1]
         for j in range(count):
-            if noise is not None:
-                w = w - step_size * (w * diagonal + noise * rng.standard_normal(w.shape))
+            if noise is None:
+                w = w - (slopes[:, j] @ w[:, :, None])[:, :, 0] + shifts[:, j]
             else:
-                x, error = X[order[:, j]], residuals[order[:, j]]
-                miss = (x @ w[:, :, None])[:, :, 0] - error
-                w = w - step_size / size * (miss[:, None] @ x)[:, 0]
+                w = w - step_size * (w * diagonal + noise * rng.standard_normal(w.shape))
             if number >= burn_in:
                 halves[int(number >= burn_in + passes // 2)] += w**2
     return halves / (passes * count / 2)
+
+
+def _gram(rows: Array, kinds: NDArray[np.int64]) -> Array:
+    """Sum the products of the entries of rows (K, Q) over the last axis of their indices (..., b): (..., Q, Q)."""
+    if len(rows) > kinds.shape[-1]:
+        batches = rows[kinds]
+        return batches.swapaxes(-1, -2) @ batches
+    # Few kinds of rows, as in a design of two levels: a batch is how often it holds each.
+    *shape, size = kinds.shape
+    total = kinds.size // size
+    places = kinds.reshape(total, size) + len(rows) * np.arange(total)[:, None]
+    counts = np.bincount(places.ravel(), minlength=total * len(rows)).reshape(total, len(rows))
+    products = (rows[:, :, None] * rows[:, None]).reshape(len(rows), -1)
+    return (counts.astype(np.float64) @ products).reshape(*shape, rows.shape[1], rows.shape[1])

@@ -222,3 +222,38 @@ def runge_kutta(point: Landscape, time: float) -> None:
             point.move(start - ahead * time * slopes[-1])
         slopes.append(point.gradient())
     point.move(start - time / 6 * (slopes[0] + 2 * slopes[1] + 2 * slopes[2] + slopes[3]))
+
+
+def take_steps(point: Landscape, steps: int, step_size: float, momentum: float = 0.0) -> None:
+    r"""Take gradient steps :math:`\theta\leftarrow\theta-\eta v`, with :math:`v\leftarrow\beta v+g` from zero.
+
+    Parameters
+    ----------
+    point : Landscape
+        Which is moved.
+    steps : int
+        At least 0.
+    step_size : float
+        :math:`\eta`.
+    momentum : float, optional
+        :math:`\beta`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    >>> at = Landscape(model, "half_squared", torch.ones(1, 1).double(), torch.zeros(1, 1).double())
+    >>> at.move(np.ones(1))
+    >>> take_steps(at, 3, 0.5)
+    >>> at.theta
+    array([0.125])
+    """
+    steps, step_size = as_integer("steps", steps, 0), as_real("step_size", step_size)
+    momentum, velocity = as_real("momentum", momentum), np.zeros_like(point.theta)
+    for _ in range(steps):
+        velocity = momentum * velocity + point.gradient()
+        point.move(point.theta - step_size * velocity)

@@ -176,7 +176,7 @@ def train(
     stack.check(inputs[:2])
     targets = checked_targets(stack, inputs, targets, recipe.loss)
     drawn = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
-    advance = _steps(stack, inputs, targets, recipe, masks is not None)
+    advance = steps_of(stack, inputs, targets, recipe, masks is not None)
     read: list[dict[str, NDArray[np.float64]]] = []
 
     def probe(step: int) -> None:
@@ -213,8 +213,10 @@ def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64
     return found
 
 
-def _steps(stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, masked: bool) -> Callable[..., None]:
-    """Return the function that takes a step on a batch at a learning rate."""
+def steps_of(
+    stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, masked: bool = False
+) -> Callable[[Tensor | None, float], None]:
+    """Return the function that takes a step on a batch, (b,) or (M, b) or None for all samples, at a learning rate."""
     layers = stack.layers() if inputs.ndim == 2 else None
     if layers is None:
         move = _optimiser([value for value in stack.parameters.values() if value.requires_grad], recipe)

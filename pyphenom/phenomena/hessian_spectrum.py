@@ -6,24 +6,23 @@ have much in common, C - 1 stand out: the contrasts between the outputs times wh
 mean. The gradient is then the next one, outside.
 
 Small networks show both, trained on clusters of Gaussian inputs; with several clusters to a class the Gauss-Newton
-matrix has C - 1 outliers for each. Images of digits have much in common. All these spectra are those of dense matrices;
-Lanczos and its quadrature are held against them.
+matrix has C - 1 outliers for each. Images of digits have much in common. The largest eigenvalues are found by Lanczos,
+with residuals that are guarded; Lanczos and its quadrature are held against dense matrices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from pyphenom import curvature, data, networks
-from pyphenom.networks import Recipe
 from pyphenom.studies import (
     Cell,
     Claim,
@@ -41,9 +40,7 @@ from pyphenom.studies import (
     tidy,
 )
 from pyphenom.studies.study import Preset
-from pyphenom.theory.class_spectrum import class_levels
-
-Array: TypeAlias = NDArray[np.float64]
+from pyphenom.theory.class_spectrum import class_levels, drops, lead
 
 COMMON, SHUFFLED = "common component", "common component, shuffled labels"
 CLUSTERS, NONE = "Gauss-Newton, clusters", "Gauss-Newton, no clusters"
@@ -66,16 +63,20 @@ SOME_WIDTHS = NARROW, WIDE = 10, 40
 SHOWN = 5  # classes, whose largest eigenvalues are drawn
 STEPS, RATE = (0, 5, 20, 200), 0.5
 START, *_, END = STEPS
-DIGITS_WIDTH, DIGITS_RECIPE = 12, Recipe(300, 0.3, momentum=0.5)
-
-AMONG = 30  # drops, by which factors an eigenvalue stands above the next, are read after this many of the largest
-NEAR_ZERO = 0.01  # of the largest eigenvalue
+DIGITS_WIDTH, DIGITS_DESCENT = 12, (300, 0.3, 0.5)  # steps, their size, and momentum
+AMONG, NEAR_ZERO = 30, 0.01  # drops after so many of the largest eigenvalues are read; of the largest
 
 # Of the quadrature, in units of the largest eigenvalue; narrower than the steps resolve would be biased.
 GRID = (-0.02, -0.01, -0.005, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
-QUADRATURE_WIDTH, SMOOTHING, PROBES, LANCZOS_STEPS, SEEDS, PAIRS, TRACE_PRODUCTS = 20, 0.02, 10, 60, 20, 10, 60
+QUADRATURE_WIDTH, SMOOTHING, PROBES, LANCZOS_STEPS, PAIRS, TRACE_PRODUCTS = 20, 0.02, 10, 30, 10, 60
+SEEDS = {"": 20, "ggn_": 5}  # of the distribution, and thrice as many of the trace; fewer in the control
 
-REPLICATES, MORE = {"smoke": 1, "quick": 10, "full": 60}, {DIGITS: 2, WIDTHS: 3}  # times as many, which vary more
+# What varies more gets more replicates; in quick what is exact, or a control that is far off, gets fewer.
+REPLICATES = {"smoke": 1, "quick": 10, "full": 60}
+OTHERS = {
+    "quick": {DIGITS: 20, WIDTHS: 30, NONE: 6, **dict.fromkeys(REGRESSION.values(), 3)},
+    "full": {DIGITS: 120, WIDTHS: 180},
+}
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -91,7 +92,9 @@ def cells(preset: Preset) -> list[Cell]:
         *((WIDTHS, {"classes": 5, "width": width}) for width in SOME_WIDTHS),
         (QUADRATURE, {"classes": 5, "width": QUADRATURE_WIDTH}),
     ]
-    return [Cell(arm, point, k) for arm, point in points for k in range(REPLICATES[preset] * MORE.get(arm, 1))]
+    return [
+        Cell(arm, point, k) for arm, point in points for k in range(OTHERS.get(preset, {}).get(arm, REPLICATES[preset]))
+    ]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
@@ -102,18 +105,18 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     if arm == DIGITS:
         X, y = _digits(C, streams)
         model = networks.mlp((X.shape[1], DIGITS_WIDTH, C), "relu", streams.seed("init"), torch.float64)
-        networks.train([model], X, y, DIGITS_RECIPE)
+        networks.take_steps(networks.Landscape(model, "cross_entropy", X, y), *DIGITS_DESCENT)
         return _spectrum(model, X, y, C - 1)
     rank = int(cell.parameters.get("rank", C - 1))
     X, y = _gaussians(arm, C, rank // (C - 1) if "rank" in cell.parameters else C, streams)
     model = networks.mlp((D, int(cell.parameters.get("width", WIDTH)), C), "tanh", streams.seed("init"), torch.float64)
     if arm in SEPARATE.values():
         return _path(model, X, y)
-    networks.train([model], X, y, Recipe(END, RATE, momentum=0.0))
+    networks.take_steps(networks.Landscape(model, "cross_entropy", X, y), END, RATE)
     if arm == QUADRATURE:
         return _quadrature(model, X, y, streams)
     matrix = "ggn" if arm in (CLUSTERS, NONE) else "hessian"
-    return _spectrum(model, X, y, rank, matrix)
+    return _spectrum(model, X, y, rank, matrix, dense=arm == WIDTHS)
 
 
 def _gaussians(arm: str, classes: int, clusters: int, streams: Streams) -> tuple[Tensor, Tensor]:
@@ -132,49 +135,52 @@ def _digits(classes: int, streams: Streams) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images.pixels[rows] / 16.0), torch.arange(classes).repeat_interleave(A_CLUSTER)
 
 
-def drops(eigenvalues: Array) -> Array:
-    """Return the logarithms of the factors from one eigenvalue to the next, of the first `AMONG` + 1, largest first."""
-    first = np.maximum(eigenvalues[: AMONG + 1], 1e-12 * eigenvalues[0])
-    return np.asarray(np.log(first[:-1] / first[1:]))
-
-
-def lead(eigenvalues: Array, count: int) -> float:
-    """Return by how much the drop after `count` eigenvalues exceeds every other; negative where another is larger."""
-    found = drops(eigenvalues)
-    return float(found[count - 1] - np.delete(found, count - 1).max())
-
-
-def _spectrum(model: torch.nn.Module, X: Tensor, y: Tensor, expected: int, matrix: str = "hessian") -> pd.DataFrame:
-    """Outliers, errors in training, and shares of the squared gradient in the spaces of the C and C - 1 largest."""
+def _spectrum(
+    model: torch.nn.Module, X: Tensor, y: Tensor, expected: int, matrix: str = "hessian", dense: bool = False
+) -> pd.DataFrame:
+    """Outliers and errors in training; and of a dense matrix its bulk, else where the gradient lies."""
     point = curvature.linearize(model, "cross_entropy", X, y)
-    values, vectors = np.linalg.eigh(getattr(point, matrix)() @ np.eye(point.size))
-    values, vectors = values[::-1], vectors[:, ::-1]
-    C, after = point.outputs().shape[1], drops(values)
-    shares = np.cumsum((vectors.T @ point.gradient()) ** 2) / np.sum(point.gradient() ** 2)
-    numbers = {
+    operator, C = getattr(point, matrix)(), point.outputs().shape[1]
+    if dense:
+        every = np.linalg.eigvalsh(operator @ np.eye(point.size))[::-1]
+        values, numbers = every[: AMONG + 1], {"away_from_zero": np.mean(np.abs(every) > NEAR_ZERO * every[0])}
+    else:
+        values, numbers = _largest(point, operator, AMONG + 1)
+    after = drops(values)
+    numbers |= {
         "outliers": np.argmax(after) + 1,
         "lead": lead(values, expected),
         "lead of C": lead(values, C),
         "lead of one": lead(values, 1),
         "surplus": after[C - 2] - after[C - 1],
-        "away_from_zero": np.mean(np.abs(values) > NEAR_ZERO * values[0]),
         "train_error": np.mean(point.outputs().argmax(axis=1) != y.numpy()),
-        "top_share": shares[C - 1],
-        "above_share": shares[C - 2],
     }
     levels = tidy({"level": values[:AMONG] / values[0]}, order=np.arange(1, AMONG + 1))
     return pd.concat([tidy(numbers), levels] if C == SHOWN else [tidy(numbers)], ignore_index=True)
 
 
+def _residual(pairs: curvature.Eigenpairs) -> float:
+    """Return the largest residual over the largest eigenvalue; NaN, of which no guard approves, if one is missing."""
+    return float(pairs.residuals.max() / pairs.values[0]) if pairs.status.converged else np.nan  # noqa: PD011
+
+
+def _largest(point: curvature.Linearization, operator: Any, count: int) -> tuple[Any, dict[str, Any]]:
+    """Return the largest eigenvalues, and the shares of the squared gradient in the spaces of the first C and C - 1."""
+    pairs, g, C = curvature.eigsh(operator, count, tol=1e-9), point.gradient(), point.outputs().shape[1]
+    shares = np.cumsum((pairs.vectors.T @ g) ** 2) / np.sum(g**2)
+    numbers = {"residual": _residual(pairs), "top_share": shares[C - 1], "above_share": shares[C - 2]}
+    return pairs.values, numbers  # noqa: PD011
+
+
 def _path(model: torch.nn.Module, X: Tensor, y: Tensor) -> pd.DataFrame:
-    parts, done = [], 0
+    """Where the gradient lies at some steps, and the spectrum after the last."""
+    parts, done, C, descent = [], 0, int(y.max()) + 1, networks.Landscape(model, "cross_entropy", X, y)
     for step in STEPS:
-        if step > done:
-            networks.train([model], X, y, Recipe(step - done, RATE, momentum=0.0))  # full batches and no momentum
-            done = step
-        parts.append(_spectrum(model, X, y, int(y.max())).assign(step=step))
-    table = pd.concat(parts, ignore_index=True)
-    return table[(table["step"] == END) | (table["quantity"] == "top_share")]
+        networks.take_steps(descent, step - done, RATE)
+        point, done = curvature.linearize(model, "cross_entropy", X, y), step
+        found = _spectrum(model, X, y, C - 1) if step == END else tidy(_largest(point, point.hessian(), C)[1])
+        parts.append(found.assign(step=step))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _regression(classes: int, cosine: float, streams: Streams) -> pd.DataFrame:
@@ -195,7 +201,7 @@ def _regression(classes: int, cosine: float, streams: Streams) -> pd.DataFrame:
         "level_error": np.abs(found - right).max() / found[0],
         "wrong_level_error": np.abs(found - wrong).max() / found[0],
         "gradient_error": np.linalg.norm(point.hessian() @ g / theory.gradient - g),
-        "residual": pairs.residuals.max() / found[0],
+        "residual": _residual(pairs),
         "surplus": after[classes - 2] - after[classes - 1],
     }
     return tidy(numbers, cosine=cosine)
@@ -207,16 +213,16 @@ def _quadrature(model: torch.nn.Module, X: Tensor, y: Tensor, streams: Streams) 
     exact = np.linalg.eigvalsh(point.hessian() @ np.eye(point.size))[::-1]
     grid, width = np.array(GRID) * exact[0], SMOOTHING * exact[0]
     truth = ndtr((grid[:, None] - exact) / width).mean(axis=1)
-    seeds = [int(seed) for seed in streams.rng("projection").integers(0, 2**31, SEEDS)]
+    drawn = [int(seed) for seed in streams.rng("projection").integers(0, 2**31, max(SEEDS.values()))]
     scalars, curves = dict[str, float](), {"exact_cdf": truth}
     for name, operator in (("", point.hessian()), ("ggn_", point.ggn())):
-        pairs = curvature.eigsh(operator, PAIRS, tol=1e-10)
+        pairs, seeds = curvature.eigsh(operator, PAIRS, tol=1e-10), drawn[: SEEDS[name]]
         found = [curvature.spectral_density(operator, PROBES, LANCZOS_STEPS, s, deflate=pairs) for s in seeds]
         cdfs = [density.cdf(grid, width) for density in found]
-        traces = [curvature.trace(operator, products=TRACE_PRODUCTS, seed=seeds[0] + s) for s in range(3 * SEEDS)]
+        traces = [curvature.trace(operator, products=TRACE_PRODUCTS, seed=drawn[0] + s) for s in range(3 * len(seeds))]
         covered = [_covers(t.value, t.standard_error, exact.sum(), TRACE_PRODUCTS // 3) for t in traces]
         scalars |= {
-            f"{name}residual": float(pairs.residuals.max() / exact[0]),
+            f"{name}residual": _residual(pairs),
             f"{name}lanczos_error": float(np.abs(pairs.values - exact[:PAIRS]).max() / exact[0]),  # noqa: PD011
             f"{name}coverage": float(np.mean([_covers(c.values, c.standard_errors, truth, PROBES) for c in cdfs])),
             f"{name}trace_coverage": float(np.mean(covered)),
@@ -256,11 +262,6 @@ def _lead(id: str, arm: str, statement: str, over: str = "classes", quantity: st
     return claim_about(id, Select(quantity, arm, over), Greater(), statement, **options)
 
 
-def _mean_lead(id: str, arm: str, statement: str, quantity: str = "lead", **options: Any) -> Claim:
-    return claim_about(id, Select(quantity, arm, "classes"), Greater(), statement,
-                       by=lambda table: table.mean(axis=1), **options)
-
-
 def _separate(id: str, quantity: str, step: int, relation: Relation, statement: str, **options: Any) -> Claim:
     select = Select(quantity, over="classes", where=lambda rows: rows["step"] == step)
     return claim_about(id, select, relation, statement, arms=tuple(SEPARATE.values()), **options)
@@ -280,6 +281,7 @@ def _bulk(id: str, relation: Relation, statement: str, **options: Any) -> Claim:
                        by=lambda table: np.log(table[WIDE] / table[NARROW]), **options)
 
 
+MEAN = partial(pd.DataFrame.mean, axis=1)
 # An interval with an error understated by half as much again as it should be would cover 83 %.
 HONEST = Greater(0.85)
 
@@ -297,8 +299,8 @@ study = Study(
         "Papyan, Traces of class/cross-class structure pervade deep learning spectra, JMLR 2020",
         "Ubaru, Chen, Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIMAX 2017",
     ),
-    version="2",
-    cell_version="2",
+    version="3",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,
@@ -308,9 +310,7 @@ study = Study(
                       "outliers-digits", "gradient-in-top", "gradient-leaves"),
                      (COMMON, CLUSTERS, WIDTHS, DIGITS, *SEPARATE.values())),
         guard_values("residuals", "the residuals of eigenpairs are below 1e-8 of the largest eigenvalue",
-                     "residual", lambda v: v <= 1e-8,
-                     ("levels", "gradient-level", "lanczos-dense", "distribution", "coverage", "trace-coverage"),
-                     (QUADRATURE, *REGRESSION.values())),
+                     "residual", lambda v: v <= 1e-8),
     ),
     claims=(
         _exact("levels", "level_error", "softmax regression on equal classes: the eigenvalues are those of the theory, "
@@ -318,8 +318,8 @@ study = Study(
         _exact("gradient-level", "gradient_error", "and the gradient is an eigenvector, of the second"),
         _lead("outliers", COMMON, "networks, inputs with much in common: the largest drop is after C - 1 "
               "eigenvalues, for 2, 3, 5 and 10 classes"),
-        _mean_lead("outliers-shuffled", SHUFFLED, "and with shuffled labels, in the mean over 3, 5 and 10: they are "
-                   "due to the outputs"),
+        _lead("outliers-shuffled", SHUFFLED, "and with shuffled labels, in the mean over 3, 5 and 10: they are "
+              "due to the outputs", by=MEAN),
         _separate("outliers-separate", "surplus", END, Less(), "separate clusters: the drop after C eigenvalues is "
                   "larger than that after C - 1"),
         _lead("outliers-clusters", CLUSTERS, "the Gauss-Newton matrix has C - 1 outliers for every cluster, and the "
@@ -327,8 +327,8 @@ study = Study(
         _lead("outliers-width", WIDTHS, "as many outliers with 10 as with 40 units", over="width"),
         _bulk("bulk-width", Less(float(np.log(2 / 3))), "with 4 times the units, the share of eigenvalues farther "
               "from zero than 1 % of the largest falls by more than a third"),
-        _mean_lead("outliers-digits", DIGITS, "images of 3, 5 and 10 classes of digits: the largest drop is after "
-                   "C - 1, in the mean over the three"),
+        _lead("outliers-digits", DIGITS, "images of 3, 5 and 10 classes of digits: the largest drop is after "
+              "C - 1, in the mean over the three", by=MEAN),
         _separate("gradient-in-top", "top_share", END, Greater(0.9), "separate clusters: after training nine tenths of "
                   "the squared gradient are in the space of the C largest eigenvalues"),
         claim_about("gradient-leaves", Select("above_share", COMMON, "classes"), Less(), "much in common: less of it "
@@ -354,8 +354,8 @@ study = Study(
               protects=("outliers-clusters",)),
         _bulk("bulk-in-proportion", Greater(float(np.log(0.9))), "with 4 times the units that share stays, or falls by "
               "less than a tenth", protects=("bulk-width",)),
-        _mean_lead("digits-one", DIGITS, "images of digits: one outlier, whatever the classes",
-                   quantity="lead of one", protects=("outliers-digits",)),
+        _lead("digits-one", DIGITS, "images of digits: one outlier, whatever the classes",
+              quantity="lead of one", by=MEAN, protects=("outliers-digits",)),
         _separate("gradient-at-start", "top_share", START, Greater(0.9), "the gradient is in that space before "
                   "training", protects=("gradient-in-top",)),
         _separate("gradient-elsewhere", "top_share", END, Less(0.1), "separate clusters: hardly a tenth is there",

@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks
-from ._checks import Values
+from ._checks import Array, Values
 from .risk import describe
 
-__all__ = ["ClassLevels", "class_levels"]
+__all__ = ["ClassLevels", "class_levels", "drops", "lead"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,3 +138,64 @@ def class_levels(classes: int, cosine: ArrayLike, error: ArrayLike) -> ClassLeve
     counts = (C - 1, 1, C - 1, C * C - 3 * C + 1) if C > 2 else (1, 1, 0, 0)
     common, gradient, contrast, rest = (_checks.unwrap(level / C, shape) for level in levels)
     return ClassLevels(common, gradient, contrast, rest, counts)
+
+
+def drops(eigenvalues: ArrayLike) -> Array:
+    r"""Logarithms of the factors from one eigenvalue to the next, :math:`\log\lambda_k/\lambda_{k+1}`.
+
+    Parameters
+    ----------
+    eigenvalues : array (K + 1,)
+        Largest first. Those below :math:`10^{-12}` of the first, negative ones among them, count as that much.
+
+    Returns
+    -------
+    array (K,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are fewer than two, the first is not positive, or they do not fall.
+
+    Examples
+    --------
+    >>> np.exp(drops([80.0, 40.0, 4.0, 4.0])).round(9)
+    array([ 2., 10.,  1.])
+    """
+    values = _checks.real("eigenvalues", eigenvalues)
+    if values.ndim != 1 or values.size < 2:
+        raise ValueError(f"eigenvalues: got shape {values.shape}, expected (K + 1,) with K of at least 1")
+    if values[0] <= 0.0 or (np.diff(values) > 0.0).any():
+        raise ValueError("eigenvalues: expected the largest first, and that positive; sort them with [::-1]")
+    first = np.maximum(values, 1e-12 * values[0])
+    return np.asarray(np.log(first[:-1] / first[1:]))
+
+
+def lead(eigenvalues: ArrayLike, count: int) -> float:
+    """By how much the drop after `count` eigenvalues exceeds every other; negative where another is larger.
+
+    Parameters
+    ----------
+    eigenvalues : array (K + 1,)
+        As for `drops`.
+    count : int
+        From 1 to K.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `drops` does, and if there are not so many drops, or no other.
+
+    Examples
+    --------
+    >>> round(float(np.exp(lead([80.0, 40.0, 4.0, 4.0], 2))), 9)
+    5.0
+    """
+    found = drops(eigenvalues)
+    if not 1 <= count <= len(found) or len(found) < 2:
+        raise ValueError(f"count: got {count} with {len(found)} drops, expected one of several")
+    return float(found[count - 1] - np.delete(found, count - 1).max())

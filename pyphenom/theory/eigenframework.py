@@ -51,10 +51,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import _checks, _modes
-from ._checks import Array, Values
+from . import _checks
+from ._checks import Values
+from ._eigen_solution import ratio, solve
+from ._pool_spectrum import Spectrum, spectrum
+from ._risk_by_causes import VarianceDecomposition, variance_decomposition
 from .expected_kernels import arc_cosine_kernel, expected_kernel
 from .risk import describe
 
@@ -110,90 +113,6 @@ class EigenRisk:
 
     def __repr__(self) -> str:
         return describe("EigenRisk", self.to_dict())
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class VarianceDecomposition:
-    r"""The excess risk of random features, split over initialisation P, inputs X and label noise E of the training set.
-
-    A two-way (here three-way) analysis of variance of the prediction: `bias` is the squared error of its mean, the
-    other terms are the variances of the main effects and of the interactions, averaged over fresh points. The label
-    noise alone, and with the initialisation alone, has no effect: without the inputs its mean is zero.
-
-    Attributes
-    ----------
-    bias : float or array
-        :math:`B`, what the mean over everything misses.
-    initialisation : float or array
-        :math:`V_P`, of the random features.
-    sample : float or array
-        :math:`V_X`, of the training inputs.
-    initialisation_sample : float or array
-        :math:`V_{PX}`, of both together beyond the sum of their own effects.
-    sample_label : float or array
-        :math:`V_{XE}`.
-    initialisation_sample_label : float or array
-        :math:`V_{PXE}`.
-    residual : float or array
-        Relative residual of the fixed point.
-    """
-
-    bias: Values
-    initialisation: Values
-    sample: Values
-    initialisation_sample: Values
-    sample_label: Values
-    initialisation_sample_label: Values
-    residual: Values
-
-    @property
-    def total(self) -> Values:
-        """Excess risk of one predictor: the sum of the six terms."""
-        return self.averaged()
-
-    def averaged(self, initialisations: float = 1, samples: float = 1) -> Values:
-        r"""Excess risk of the mean of predictors over K initialisations times M training sets, all pairs.
-
-        .. math:: B + \frac{V_P}{K} + \frac{V_X + V_{XE}}{M} + \frac{V_{PX} + V_{PXE}}{KM}
-
-        K > 1 with one training set is an ensemble, M > 1 with one initialisation is bagging with fresh data. Each
-        training set has its own labels. ``inf`` gives the limit.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For counts that are not positive.
-
-        Examples
-        --------
-        >>> split = VarianceDecomposition(1.0, 2.0, 0.0, 4.0, 0.0, 0.0, 0.0)
-        >>> split.total, split.averaged(initialisations=2), split.averaged(initialisations=2, samples=2)
-        (7.0, 4.0, 3.0)
-        """
-        k = float(_checks.positive("initialisations", initialisations, infinite=True))
-        m = float(_checks.positive("samples", samples, infinite=True))
-        main_effects = _share(self.initialisation, k) + _share(self.sample + self.sample_label, m)
-        return self.bias + main_effects + _share(self.initialisation_sample + self.initialisation_sample_label, k * m)
-
-    def to_dict(self) -> dict[str, Values]:
-        """Return the total and the fields by name, ready for a table."""
-        return {"total": self.total} | {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    def __repr__(self) -> str:
-        return describe("VarianceDecomposition", self.to_dict())
-
-
-def _share(value: Values, count: float) -> Values:
-    """Divide; over infinitely many nothing remains, not even of an infinite term."""
-    return _checks.unwrap(np.zeros(np.shape(value))) if np.isinf(count) else value / count
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """Eigenvalues (M,), largest first, and target power (M,) or (T, M) of a kernel on a pool of M points."""
-
-    eigenvalues: Array
-    target_power: Array
 
 
 def kernel_regression(
@@ -311,7 +230,7 @@ def random_feature_regression(
     >>> round(risk.test_error, 9), round(risk.train_error, 10), round(risk.degrees_of_freedom, 6)
     (0.057342108, 0.0003211871, 93.093855)
     """
-    at = _solve(eigenvalues, target_power, n, width, penalty, noise_variance, tail_eigenvalue, tail_power, population)
+    at = solve(eigenvalues, target_power, n, width, penalty, noise_variance, tail_eigenvalue, tail_power, population)
     point, share = at.point, at.point.feature_share
     a = point.sample_gap
     amplitude = at.power(
@@ -321,8 +240,8 @@ def random_feature_regression(
     gap = (1.0 - at.n / at.population) * (a + point.spread_used) + a**2 / at.population
     q = point.squares + point.spread * share
     # q >= z^2/M by Cauchy-Schwarz; equality (a kernel proportional to the identity) may round below zero.
-    noise_gain = _ratio(np.maximum(q - point.degrees**2 / at.population, 0.0), gap)
-    bias, variance = _ratio(at.n * amplitude, gap), _checks.times(noise_gain, at.noise)
+    noise_gain = ratio(np.maximum(q - point.degrees**2 / at.population, 0.0), gap)
+    bias, variance = ratio(at.n * amplitude, gap), _checks.times(noise_gain, at.noise)
     # Zero-penalty interpolation fits exactly, also where the test error is infinite.
     with np.errstate(invalid="ignore"):
         train = np.where(a > 0, (a / at.n) ** 2 * (bias + variance + at.noise), 0.0)
@@ -337,201 +256,3 @@ def random_feature_regression(
         sample_ridge=_checks.unwrap(sample_ridge, at.shape),
         residual=_checks.unwrap(point.residual, at.shape),
     )
-
-
-def variance_decomposition(
-    eigenvalues: ArrayLike,
-    target_power: ArrayLike,
-    n: ArrayLike,
-    width: ArrayLike,
-    penalty: ArrayLike = 0.0,
-    noise_variance: ArrayLike = 0.0,
-    tail_eigenvalue: ArrayLike = 0.0,
-    tail_power: ArrayLike = 0.0,
-) -> VarianceDecomposition:
-    r"""Split the risk of random-feature regression by the randomness that causes it.
-
-    With :math:`A` and :math:`q_A` of the module's head and :math:`B = \sum_i \frac{g^2v_i^2}{(L_i+g)^2} + v_T^2`,
-
-    .. math::
-        V_P &= A - B, & V_X &= \frac{Bq}{n-q}, & V_{XE} &= \frac{\sigma^2 q}{n-q}, \\
-        V_{PX} &= \frac{Aq_A}{n-q_A} - V_X, & V_{PXE} &= \frac{\sigma^2q_A}{n-q_A} - V_{XE}, & V_E &= V_{PE} = 0.
-
-    The differences are evaluated as the sums of non-negative terms that they are: with :math:`s = e/(b+e)`,
-    :math:`e = z - q`, :math:`b = k - z`, both are an amplitude times :math:`nes/((n-q_A)(n-q))`.
-
-    Parameters
-    ----------
-    eigenvalues, target_power, n, width, penalty, noise_variance, tail_eigenvalue, tail_power
-        As in `random_feature_regression`, for fresh data.
-
-    Returns
-    -------
-    VarianceDecomposition
-        At zero penalty and n = width only the two interactions of initialisation and sample are ``inf``.
-
-    Raises
-    ------
-    ValueError
-        As in `random_feature_regression`.
-
-    References
-    ----------
-    Terms as in Adlam and Pennington 2020, "Understanding double descent requires a fine-grained bias-variance
-    decomposition"; the expressions follow from the eigenframework.
-
-    Examples
-    --------
-    >>> power_law = np.arange(1.0, 2001.0) ** -2
-    >>> split = variance_decomposition(power_law, power_law, 100, [100, 200], noise_variance=0.01)
-    >>> split.initialisation_sample, split.sample_label.round(4)
-    (array([      inf, 0.0194998]), array([0.0103, 0.0103]))
-    """
-    at = _solve(eigenvalues, target_power, n, width, penalty, noise_variance, tail_eigenvalue, tail_power, np.inf)
-    point, share = at.point, at.point.feature_share
-    bias = at.power(point.missed**2, point.tail_missed**2)
-    varying = at.power(point.missed * point.learned, point.tail_missed * (1.0 - point.tail_missed), null_factor=0.0)
-    initialisation = share * varying
-    kernel_gap, gap = point.sample_gap + point.spread, point.sample_gap + point.spread_used
-    q, extra = point.squares, point.spread * share
-    interaction = _ratio(_ratio(at.n * extra, kernel_gap), gap)
-    parts = {
-        "bias": bias,
-        "initialisation": initialisation,
-        "sample": _ratio(bias * q, kernel_gap),
-        "initialisation_sample": _ratio(initialisation * (q + extra), gap) + _checks.times(interaction, bias),
-        "sample_label": _checks.times(_ratio(q, kernel_gap), at.noise),
-        "initialisation_sample_label": _checks.times(interaction, at.noise),
-        "residual": point.residual,
-    }
-    return VarianceDecomposition(**{name: _checks.unwrap(value, at.shape) for name, value in parts.items()})
-
-
-def spectrum(kernel_matrix: ArrayLike, targets: ArrayLike) -> Spectrum:
-    r"""Spectrum on a pool of M points: :math:`L_i = \lambda_i(K)/M` and :math:`v_i^2 = (u_i^\top y)^2/M`.
-
-    The powers of one target sum to its mean square. Nothing is centred. Eigenvalues below the round-off of the solver,
-    ``M * eps * max``, become exact zeros: the mode then cannot be learned, as it should be for a kernel of low rank.
-
-    Parameters
-    ----------
-    kernel_matrix : array (M, M)
-        Symmetric positive semi-definite, on all points of the pool.
-    targets : array (M,) or (M, T)
-        Values of one or T targets on the pool.
-
-    Returns
-    -------
-    Spectrum
-        Eigenvalues (M,), largest first; target power (M,), or (T, M) for T targets.
-
-    Raises
-    ------
-    ValueError
-        If the matrix is not square, symmetric and positive semi-definite, or the targets do not fit to it.
-
-    Examples
-    --------
-    >>> pool = spectrum(np.diag([2.0, 8.0]), [1.0, 3.0])
-    >>> pool.eigenvalues, pool.target_power
-    (array([4., 1.]), array([4.5, 0.5]))
-    """
-    matrix, labels = _checks.real("kernel_matrix", kernel_matrix), _checks.real("targets", targets)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise ValueError(f"kernel_matrix: got shape {matrix.shape}, expected (M, M); evaluate the kernel on all pairs")
-    size = matrix.shape[0]
-    if labels.ndim not in (1, 2) or labels.shape[0] != size:
-        raise ValueError(f"targets: got shape {labels.shape}, expected ({size},) or ({size}, T); transpose if needed")
-    asymmetry = float(np.abs(matrix - matrix.T).max())
-    if not asymmetry <= 1e-8 * float(np.abs(matrix).max()):
-        raise ValueError(f"kernel_matrix: got asymmetry {asymmetry:g}, expected a symmetric matrix; use (K + K.T) / 2")
-    values, vectors = np.linalg.eigh(matrix)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    precision = float(np.finfo(np.float64).eps)
-    if not values[-1] >= -np.sqrt(precision) * values[0]:
-        raise ValueError(
-            f"kernel_matrix: got eigenvalue {values[-1]:g}, expected positive semi-definite; is it a distance matrix?"
-        )
-    eigenvalues = np.where(values > size * precision * values[0], values, 0.0) / size
-    return Spectrum(eigenvalues, (labels.T @ vectors) ** 2 / size)
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """Checked parameters, the fixed point on their grid, and the shape of the answer."""
-
-    point: _modes.FixedPoint
-    n: Array
-    width: Array
-    population: Array
-    noise: Array
-    shape: tuple[int, ...]
-    target_power: Array
-    tail_power: Array
-    kept: NDArray[np.bool_]
-
-    def power(self, factor: Array, tail_factor: Array, null_factor: float = 1.0) -> Array:
-        """Sum the target power with a factor a mode; modes of zero eigenvalue are missed altogether."""
-        null = null_factor * self.target_power[..., ~self.kept].sum(-1)
-        return np.asarray((factor * self.target_power[..., self.kept]).sum(-1) + null + tail_factor * self.tail_power)
-
-
-def _solve(
-    eigenvalues: ArrayLike,
-    target_power: ArrayLike,
-    n: ArrayLike,
-    width: ArrayLike,
-    penalty: ArrayLike,
-    noise_variance: ArrayLike,
-    tail_eigenvalue: ArrayLike,
-    tail_power: ArrayLike,
-    population: ArrayLike,
-) -> _Solved:
-    eigenvalues = _checks.spectrum("eigenvalues", eigenvalues)
-    power = _checks.nonnegative("target_power", target_power)
-    _checks.same_length("target_power", power, "eigenvalues", eigenvalues.size)
-    given = {
-        "n": _checks.positive("n", n),
-        "width": _checks.positive("width", width, infinite=True),
-        "penalty": _checks.nonnegative("penalty", penalty, infinite=True),
-        "population": _checks.positive("population", population, infinite=True),
-        "tail_eigenvalue": _checks.nonnegative("tail_eigenvalue", tail_eigenvalue),
-    }
-    tail_power = _checks.nonnegative("tail_power", tail_power)
-    noise = _checks.nonnegative("noise_variance", noise_variance)
-    # The fixed point knows neither target nor noise, so only these five span the grid that is solved.
-    grid = _checks.broadcast(**given)
-    shape = _checks.broadcast(**given, tail_power=tail_power, noise_variance=noise, target_power=power[..., 0])
-    n, width, penalty, population, tail = (np.broadcast_to(array, grid) for array in given.values())
-    _check_population(population, n, tail, eigenvalues.size)
-
-    kept = eigenvalues > 0
-    if not (kept.any() or (tail > 0).all()):
-        raise ValueError("eigenvalues: got only zeros, expected a positive one or a tail; a null kernel learns nothing")
-    modes = _modes.Modes(eigenvalues[kept], np.array(tail), np.array(population - eigenvalues.size))
-    point = _modes.solve(modes, n, width, penalty, population)
-    return _Solved(point, n, width, population, noise, shape, power, tail_power, kept)
-
-
-def _ratio(numerator: Array, gap: Array) -> Array:
-    """Divide; at a vanishing gap the answer is inf, unless there is nothing to amplify."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(numerator > 0, numerator / gap, 0.0)
-
-
-def _check_population(population: Array, n: Array, tail: Array, modes: int) -> None:
-    if (population <= n).any():
-        raise ValueError(
-            f"population: got {population.min():g} points, expected more than n = {n.max():g}; "
-            "held-out points must remain, or pass inf for fresh data"
-        )
-    if (population < modes).any():
-        raise ValueError(
-            f"population: got {population.min():g} points, expected at least the {modes} eigenvalues; "
-            "a pool of M points has M modes"
-        )
-    if ((population == modes) & (tail > 0)).any():
-        raise ValueError(
-            "tail_eigenvalue: got a positive tail, expected 0 when every mode of the population is listed; "
-            "leave the tail out or list fewer eigenvalues"
-        )

@@ -74,10 +74,13 @@ def test_a_chain_of_a_network_is_a_plain_loop(epochs):
                 np.testing.assert_allclose(found[step - 3, chain], weights @ frame, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("levels", [False, True])
 @pytest.mark.parametrize("epochs", [True, False])
-def test_chains_of_least_squares_are_a_plain_loop(epochs):
+def test_chains_of_least_squares_are_a_plain_loop(epochs, levels):
     rng = np.random.default_rng(1)
     X, residuals = rng.standard_normal((12, 2)), rng.standard_normal(12)
+    if levels:  # four kinds of samples, as many as a batch
+        X, residuals = np.tile(X[:4], (3, 1)), np.tile(residuals[:4], 3)
     options = {"epochs": epochs, "chains": 2, "size": 4, "step_size": 0.1, "burn_in": 1, "passes": 2}
     found = least_squares_chains(X, residuals, **options, rng=np.random.default_rng(0))
     rng, expected = np.random.default_rng(0), np.zeros((2, 2, 2))

@@ -1,12 +1,13 @@
 """Gradient descent and its flow against plain loops and a closed form."""
 
+import copy
 from itertools import count
 
 import numpy as np
 import pytest
 import torch
 
-from pyphenom.networks import Descent, Landscape, descend, runge_kutta
+from pyphenom.networks import Descent, Landscape, descend, runge_kutta, take_steps
 
 
 def regression():
@@ -114,3 +115,17 @@ def test_a_move_reaches_the_model_and_every_reading(kind):
     np.testing.assert_allclose(
         point.gradient(), torch.nn.utils.parameters_to_vector([p.grad for p in moved]), rtol=1e-11
     )
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_steps_are_those_of_torch(momentum):
+    model, X, y = regression()
+    theirs = copy.deepcopy(model)
+    take_steps(Landscape(model, "half_squared", X, y), 4, 0.1, momentum)
+    optimiser = torch.optim.SGD(theirs.parameters(), 0.1, momentum)
+    for _ in range(4):
+        optimiser.zero_grad()
+        (((theirs(X) - y) ** 2).sum() / (2 * len(X))).backward()
+        optimiser.step()
+    for ours, expected in zip(model.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(ours.detach(), expected.detach(), rtol=1e-12)

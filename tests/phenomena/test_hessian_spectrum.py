@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,19 +16,18 @@ from pyphenom.phenomena.hessian_spectrum import (
     REGRESSION,
     SEPARATE,
     SHUFFLED,
-    drops,
-    lead,
     study,
 )
 from pyphenom.studies import Cell, Streams, run
+from pyphenom.theory.class_spectrum import drops, lead
 
 
 @pytest.fixture
 def short(monkeypatch):
     """Take a few steps and probes: what is learned is a matter of the quick preset."""
-    for name, value in {"END": 3, "STEPS": (0, 3), "SEEDS": 2, "COSINES": (0.0, 0.8)}.items():
+    few = {"END": 3, "STEPS": (0, 3), "SEEDS": {"": 2, "ggn_": 2}, "COSINES": (0.0, 0.8), "DIGITS_DESCENT": (3, 0.3)}
+    for name, value in few.items():
         monkeypatch.setattr(phenomenon, name, value)
-    monkeypatch.setattr(phenomenon, "DIGITS_RECIPE", replace(phenomenon.DIGITS_RECIPE, steps=3))
 
 
 def smallest_of_each_arm():
@@ -58,20 +55,6 @@ def test_smoke_confirms_what_is_exact_and_no_control(tmp_path):
     assert not [v for v in result.verdicts if v.role == "claim" and v.word == "REFUTED"]
 
 
-def test_drops_are_factors_between_neighbours_and_the_lead_is_over_the_largest_other():
-    values = np.concatenate([[80.0, 40.0, 4.0], np.full(100, 2.0)])
-    found = drops(values)
-    assert len(found) == AMONG
-    np.testing.assert_allclose(np.exp(found[:4]), [2.0, 10.0, 2.0, 1.0])
-    np.testing.assert_allclose(drops(1e-6 * values), found)  # no unit
-    assert lead(values, 2) == pytest.approx(np.log(10 / 2))
-    assert lead(values, 1) == pytest.approx(np.log(2 / 10))
-    assert lead(values, 3) == pytest.approx(np.log(2 / 10))
-    far = np.concatenate([np.geomspace(30.0, 20.0, AMONG + 1), [1e-3]])
-    assert drops(far).max() < 0.1  # a drop farther down is not read
-    np.testing.assert_allclose(drops(np.concatenate([[5.0], -np.ones(40)]))[:2], [np.log(1e12), 0.0])
-
-
 def test_readings_are_those_of_the_dense_hessian_by_autograd():
     torch.manual_seed(0)
     X, y = torch.randn(12, 4, dtype=torch.float64), torch.arange(12) % 3
@@ -93,7 +76,11 @@ def test_readings_are_those_of_the_dense_hessian_by_autograd():
         expected = np.sum((vectors[:, :count].T @ gradient) ** 2) / (gradient @ gradient)
         np.testing.assert_allclose(found[name], expected, rtol=1e-8)
     assert found["surplus"] == pytest.approx(np.log(values[1] * values[3] / values[2] ** 2))
-    assert found["away_from_zero"] == np.mean(np.abs(values) > 0.01 * values[0])
+    assert found["residual"] < 1e-8
+    dense = phenomenon._spectrum(model, X, y, 2, dense=True).set_index("quantity")["value"]
+    assert dense["away_from_zero"] == np.mean(np.abs(values) > 0.01 * values[0])
+    for name in ("outliers", "lead", "lead of C", "lead of one", "surplus"):
+        assert dense[name] == pytest.approx(found[name], abs=1e-6)
     ratios = values[:AMONG] / np.maximum(values[1 : AMONG + 1], 1e-12 * values[0])
     assert found["outliers"] == np.argmax(ratios) + 1
     assert found["lead of one"] == pytest.approx(np.log(ratios[0] / ratios[1:].max()))
@@ -140,8 +127,8 @@ def test_identical_clusters_give_the_gauss_newton_matrix_the_predicted_rank(monk
     model = networks.mlp((phenomenon.D, 20, 3), "tanh", 0, torch.float64)
     ggn = curvature.linearize(model, "cross_entropy", X, y).ggn()
     values = np.linalg.eigvalsh(ggn @ np.eye(ggn.shape[0]))[::-1]
-    assert np.argmax(drops(values)) + 1 == np.sum(values > 1e-12 * values[0]) == 6 * 2
-    assert lead(values, 6 * 2) > np.log(1e6)
+    assert np.argmax(drops(values[: AMONG + 1])) + 1 == np.sum(values > 1e-12 * values[0]) == 6 * 2
+    assert lead(values[: AMONG + 1], 6 * 2) > np.log(1e6)
 
 
 def test_the_gradient_moves_in_training(short):
@@ -176,3 +163,14 @@ def test_every_claim_with_a_theory_finds_it():
     surplus = predicted[predicted["quantity"] == "surplus"].groupby("arm")["value"]
     assert (surplus.min() < -1.0).all()
     assert (surplus.max() > 2.0).all()
+
+
+def test_the_guard_sees_residuals_and_eigenpairs_that_did_not_converge():
+    (guard,) = (each for each in study.guards if each.id == "residuals")
+    matrix = np.diag(np.linspace(1.0, 2.0, 400))
+    found = curvature.eigsh(matrix, 3, tol=1e-9)
+    rows = pd.DataFrame({"arm": COMMON, "quantity": ["residual"], "replicate": 0, "value": phenomenon._residual(found)})
+    assert guard.violation(rows) is None
+    assert guard.violation(rows.assign(value=1e-7))
+    cut = curvature.eigsh(matrix, 3, tol=1e-9, max_products=60)
+    assert guard.violation(rows.assign(value=phenomenon._residual(cut)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyphenom.theory.class_spectrum import ClassLevels, class_levels
+from pyphenom.theory.class_spectrum import ClassLevels, class_levels, drops, lead
 
 
 def dense(C, beta, epsilon):
@@ -78,3 +78,24 @@ def test_parameters_broadcast_and_scalars_stay_floats():
 def test_parameters_out_of_range(given, match):
     with pytest.raises(ValueError, match=match):
         class_levels(*given)
+
+
+def test_drops_are_factors_between_neighbours_and_the_lead_is_over_the_largest_other():
+    values = np.concatenate([[80.0, 40.0, 4.0], np.full(100, 2.0)])
+    found = drops(values)
+    np.testing.assert_allclose(np.exp(found), [2.0, 10.0, 2.0, *np.ones(99)])
+    np.testing.assert_allclose(drops(1e-6 * values), found)  # no unit
+    assert lead(values, 2) == pytest.approx(np.log(10 / 2))
+    assert lead(values, 1) == pytest.approx(np.log(2 / 10))
+    assert lead(values, 3) == pytest.approx(np.log(2 / 10))
+    np.testing.assert_allclose(drops(np.concatenate([[5.0], -np.ones(40)]))[:2], [np.log(1e12), 0.0])
+
+
+@pytest.mark.parametrize(
+    ("eigenvalues", "words"), [([1.0], "got shape"), ([1.0, 2.0], "largest first"), ([-1.0, -2.0], "that positive")]
+)
+def test_eigenvalues_that_have_no_drops_are_named(eigenvalues, words):
+    with pytest.raises(ValueError, match=f"eigenvalues: .*{words}"):
+        drops(eigenvalues)
+    with pytest.raises(ValueError, match="count: got 3 with 2 drops, expected one of several"):
+        lead([3.0, 2.0, 1.0], 3)
