@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,16 @@ def digits() -> Images:
     >>> digits().pixels.shape
     (1797, 64)
     """
+    pixels, labels = _read_digits()
+    return Images(pixels.copy(), labels.copy())
+
+
+@cache
+def _read_digits() -> tuple[Float, Float]:
     from sklearn.datasets import load_digits  # a second of import time that only this source needs
 
     bunch = load_digits()
-    return Images(bunch.data.astype(np.float64), bunch.target)
+    return bunch.data.astype(np.float64), bunch.target
 
 
 def centred_on_sphere(X: Any) -> Float:
