@@ -51,7 +51,7 @@ SQUARES, MIXED = "squared loss", "not separable"
 ARMS = (THREE, FLOW, STEPS, SQUARES, MIXED)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2) | {THREE: 1},
-    "quick": {THREE: 1, FLOW: 12, STEPS: 12, SQUARES: 20, MIXED: 5},
+    "quick": {THREE: 1, FLOW: 40, STEPS: 20, SQUARES: 30, MIXED: 5},
     "full": dict.fromkeys(ARMS, 200) | {THREE: 1},
 }
 
