@@ -327,7 +327,7 @@ study = Study(
         Figure("risk", "True error of the network", "risk", "width", "width", "error under its law of labels", ARMS,
                "log"),
         Figure("train-error", "Training error", "train_error", "width", "width", "training error", ARMS, "log"),
-        Figure("vc", "VC dimension by inversion of the growth function, whatever the labels", "vc_dimension", "width",
+        Figure("vc", "VC dimension by the growth function, for all labels", "vc_dimension", "width",
                "width", "points", (TRUE,), "log", "log"),
         Figure("norms", "Norms of Bartlett, Foster and Telgarsky's bound, at a margin of 1", "log_bartlett", "width",
                "width", "ln(v / n) / 2", ARMS, "log"),

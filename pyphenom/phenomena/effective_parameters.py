@@ -53,7 +53,7 @@ WIDE, NARROW = "64 units, 8 in the truth", "8 units, 8 in the truth"
 ARMS = (WIDTH, COURSE, LAZY, RICH, LINEAR, PROPORTIONAL, WIDE, NARROW)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {LINEAR: 2},
-    "quick": dict.fromkeys(ARMS, 12) | {COURSE: 32, PROPORTIONAL: 24, LINEAR: 2, WIDTH: 32, LAZY: 6, RICH: 6},
+    "quick": dict.fromkeys(ARMS, 16) | {COURSE: 32, PROPORTIONAL: 24, LINEAR: 2, WIDTH: 32, LAZY: 6, RICH: 6},
     "full": dict.fromkeys(ARMS, 60),
 }
 
