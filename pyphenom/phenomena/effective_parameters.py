@@ -53,7 +53,7 @@ WIDE, NARROW = "64 units, 8 in the truth", "8 units, 8 in the truth"
 ARMS = (WIDTH, COURSE, LAZY, RICH, LINEAR, PROPORTIONAL, WIDE, NARROW)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {LINEAR: 2},
-    "quick": dict.fromkeys(ARMS, 16) | {COURSE: 32, PROPORTIONAL: 24, LINEAR: 2, WIDTH: 32, LAZY: 6, RICH: 6},
+    "quick": dict.fromkeys(ARMS, 16) | {COURSE: 32, PROPORTIONAL: 40, LINEAR: 2, WIDTH: 32, LAZY: 6, RICH: 6},
     "full": dict.fromkeys(ARMS, 60),
 }
 
@@ -65,7 +65,7 @@ TIMES = (5, 10, 20, 40, 80, 160, 320)
 SMALL = 0.01  # size of the labels of the lazy network
 
 RESTARTS, TRUTH, SAMPLES, INPUTS, FRESH = 16, 8, 200, 10, 1000
-RESTART_STEPS = {"smoke": 200, "quick": 500, "full": 1000}
+RESTART_STEPS = {"smoke": 200, "quick": 1000, "full": 1000}
 RESTART_RECIPE = Recipe(1000, 0.02, loss="squared", optimiser="adam", schedule="linear")
 
 RIDGES = (0.03, 0.3, 3.0)
