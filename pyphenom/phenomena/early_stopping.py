@@ -11,6 +11,7 @@ noise it never comes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,8 +46,8 @@ AGAINST, DIABETES = "flow against ridge", "diabetes"
 ISOTROPIC, NOISE, CLEAN = "isotropic inputs", "no signal", "no noise"
 ARMS = (AGAINST, DIABETES, ISOTROPIC, NOISE, CLEAN)
 REPLICATES = {
-    "smoke": dict.fromkeys(ARMS, 2),
-    "quick": {AGAINST: 6, DIABETES: 120, ISOTROPIC: 24, NOISE: 4, CLEAN: 4},
+    "smoke": dict.fromkeys(ARMS, 2) | {AGAINST: 1},
+    "quick": {AGAINST: 2, DIABETES: 120, ISOTROPIC: 24, NOISE: 4, CLEAN: 4},
     "full": dict.fromkeys(ARMS, 100),
 }
 
@@ -143,6 +144,7 @@ def _isotropic(arm: str, streams: Streams) -> pd.DataFrame:
     return pd.concat(tables)
 
 
+@cache
 def _best(gamma: float, noise: float) -> gradient_flow.EarlyStopping:
     return gradient_flow.optimal_stopping(lambda t: gradient_flow.isotropic_risk(gamma, t, 1.0, noise))
 

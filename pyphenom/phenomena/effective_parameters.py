@@ -13,6 +13,7 @@ starts end at the same error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,7 +53,7 @@ WIDE, NARROW = "64 units, 8 in the truth", "8 units, 8 in the truth"
 ARMS = (WIDTH, COURSE, LAZY, RICH, LINEAR, PROPORTIONAL, WIDE, NARROW)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {LINEAR: 2},
-    "quick": dict.fromkeys(ARMS, 12) | {COURSE: 32, PROPORTIONAL: 32, LINEAR: 3, WIDTH: 32},
+    "quick": dict.fromkeys(ARMS, 16) | {COURSE: 32, PROPORTIONAL: 40, LINEAR: 2, WIDTH: 32, LAZY: 6, RICH: 6},
     "full": dict.fromkeys(ARMS, 60),
 }
 
@@ -64,6 +65,7 @@ TIMES = (5, 10, 20, 40, 80, 160, 320)
 SMALL = 0.01  # size of the labels of the lazy network
 
 RESTARTS, TRUTH, SAMPLES, INPUTS, FRESH = 16, 8, 200, 10, 1000
+RESTART_STEPS = {"smoke": 200, "quick": 1000, "full": 1000}
 RESTART_RECIPE = Recipe(1000, 0.02, loss="squared", optimiser="adam", schedule="linear")
 
 RIDGES = (0.03, 0.3, 3.0)
@@ -74,7 +76,8 @@ RIDGES = (0.03, 0.3, 3.0)
 
 def cells(preset: Preset) -> list[Cell]:
     """Every arm once a replicate."""
-    return [Cell(arm, {}, k) for arm, count in REPLICATES[preset].items() for k in range(count)]
+    given = {arm: {"descent_steps": RESTART_STEPS[preset]} for arm in (WIDE, NARROW)}
+    return [Cell(arm, given.get(arm, {}), k) for arm, count in REPLICATES[preset].items() for k in range(count)]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
@@ -82,7 +85,7 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     if cell.arm in (LAZY, RICH):
         return _lazy(SMALL if cell.arm == LAZY else 1.0, streams)
     if cell.arm in (WIDE, NARROW):
-        return _restarts(UNITS if cell.arm == WIDE else TRUTH, streams)
+        return _restarts(UNITS if cell.arm == WIDE else TRUTH, int(cell.parameters["descent_steps"]), streams)
     return {WIDTH: _widths, COURSE: _course, LINEAR: _linear, PROPORTIONAL: _proportional}[cell.arm](streams)
 
 
@@ -171,7 +174,7 @@ def _lazy(size: float, streams: Streams) -> pd.DataFrame:
     return tidy({"GDF": count, "trace": trace, "off": np.log(count / trace)}, step=at)
 
 
-def _restarts(width: int, streams: Streams) -> pd.DataFrame:
+def _restarts(width: int, steps: int, streams: Streams) -> pd.DataFrame:
     """Learn what a network of 8 units says, without noise, from 16 starts."""
     rng = streams.rng("data")
     X, W = rng.standard_normal((SAMPLES + FRESH, INPUTS)), rng.standard_normal((INPUTS, TRUTH)) / np.sqrt(INPUTS)
@@ -182,7 +185,8 @@ def _restarts(width: int, streams: Streams) -> pd.DataFrame:
     models = [networks.mlp((INPUTS, width, 1), seed=int(seed)) for seed in seeds]
     probes = [networks.regression("train", inputs[:SAMPLES], targets[:SAMPLES]),
               networks.regression("test", inputs[SAMPLES:], targets[SAMPLES:])]  # fmt: skip
-    history = networks.train(models, inputs[:SAMPLES], targets[:SAMPLES], RESTART_RECIPE, probes=probes)
+    recipe = replace(RESTART_RECIPE, steps=steps)
+    history = networks.train(models, inputs[:SAMPLES], targets[:SAMPLES], recipe, probes=probes)
     read = history.values  # noqa: PD011
     loss, error = read["train_loss"][-1], read["test_loss"][-1]
     numbers = {"worst": loss.max(), "mean": loss.mean(), "test spread": error.std(ddof=1) / error.mean()}
@@ -198,38 +202,45 @@ def _linear(streams: Streams) -> pd.DataFrame:
     of_tall, of_wide, of_features = (np.clip(np.linalg.eigvalsh(A @ A.T / n), 0.0, None) for A in (tall, wide, Z))
     rate = 1.0 / of_wide.max()
 
+    flow = expm(-time * wide @ wide.T / n)
+
     def ridge(labels: Array) -> Array:
         return np.asarray(tall @ np.linalg.solve(tall.T @ tall + n * strength * np.eye(12), tall.T @ labels))
 
     def descent(labels: Array) -> Array:
-        w = np.zeros(wide.shape[1])
+        w = np.zeros((wide.shape[1], labels.shape[1]))
         for _ in range(steps):
             w -= rate * wide.T @ (wide @ w - labels) / n
         return np.asarray(wide @ w)
 
     shares = effective_parameters
-    fits: dict[str, tuple[Callable[[Array], Any], Array, int]] = {
+    fits: dict[str, tuple[Callable[[Array], Any], Array, int]] = {  # of columns of labels
         "ridge": (ridge, shares.ridge_shares(of_tall, strength), 12),
-        "least squares": (lambda v: tall @ np.linalg.lstsq(tall, v)[0], shares.ridge_shares(of_tall, 0.0), 12),
+        "least squares": (lambda V: tall @ np.linalg.lstsq(tall, V)[0], shares.ridge_shares(of_tall, 0.0), 12),
         "minimum norm": (
-            lambda v: interpolation.minimum_norm_linear(wide, v)(wide),
+            lambda V: interpolation.minimum_norm_linear(wide, V)(wide),
             shares.ridge_shares(of_wide, 0),
             90,
         ),
         "gradient descent": (descent, shares.descent_shares(of_wide, rate, steps), 90),
-        "gradient flow": (lambda v: v - expm(-time * wide @ wide.T / n) @ v, shares.flow_shares(of_wide, time), 90),
+        "gradient flow": (lambda V: V - flow @ V, shares.flow_shares(of_wide, time), 90),
         "random features": (
-            lambda v: forest.fit(tall, v).predict(tall),
+            lambda V: forest.fit(tall, V).predict(tall),
             shares.ridge_shares(of_features, strength),
             90,
         ),
     }
-    degrees = np.array([bounds.generalised_degrees(fit, y, 1.0, n).value for fit, _, _ in fits.values()])
+    degrees = np.array([_perturbed(fit, y) for fit, _, _ in fits.values()])
     trace = np.array([shares.counts(learned).trace for _, learned, _ in fits.values()])
     weights = np.array([size for _, _, size in fits.values()])
     hessian = shares.hessian_count(np.linalg.eigvalsh(tall.T @ tall / n), strength)
     columns = {"off": degrees - trace, "off weights": degrees - weights, "GDF": degrees}
     return pd.concat([tidy(columns, fit=list(fits)), tidy({"hessian off": hessian - trace[0]}, fit="ridge")])
+
+
+def _perturbed(fit: Callable[[Array], Any], y: Array) -> float:
+    """Return the generalised degrees of freedom of a fit, every label perturbed by itself, all at once."""
+    return float(bounds.generalised_degrees(lambda Y: fit(Y.T).T, y, 1.0, len(y), together=True).value)
 
 
 def _proportional(streams: Streams) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks, ridge_regression
 from ._checks import Array, Values
+from ._learned_shares import checked_eigenvalues, checked_shares, descent_shares, flow_shares, ridge_shares
 from .risk import Risk, describe
 
 __all__ = [
@@ -63,112 +64,6 @@ class Counts:
         return describe("Counts", self.to_dict())
 
 
-def ridge_shares(eigenvalues: ArrayLike, ridge: ArrayLike) -> Array:
-    r"""Shares learned by ridge regression, :math:`f_i = s_i/(s_i + \lambda)`.
-
-    Parameters
-    ----------
-    eigenvalues : array (n,)
-        :math:`s_i`, of the Gram matrix over n.
-    ridge : float or array
-        :math:`\lambda`, scaled by n. Zero is the limit from above, the minimum-norm fit; ``inf`` learns nothing.
-
-    Returns
-    -------
-    array (..., n)
-        For each ridge, in the order of the eigenvalues. Without a ridge the share is 1 where the eigenvalue is not
-        round-off, at most :math:`n\epsilon` of the largest.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters out of range.
-
-    Examples
-    --------
-    >>> ridge_shares([3.0, 1.0, 0.0], [0.0, 1.0])
-    array([[1.  , 1.  , 0.  ],
-           [0.75, 0.5 , 0.  ]])
-    """
-    strength = _checks.nonnegative("ridge", ridge, infinite=True)[..., None]
-    s = np.where(strength > 0, _checks.spectrum("eigenvalues", eigenvalues), _eigenvalues(eigenvalues))
-    return np.where(s > 0, 1.0 / (1.0 + strength / np.where(s > 0, s, 1.0)), 0.0)
-
-
-def flow_shares(eigenvalues: ArrayLike, time: ArrayLike) -> Array:
-    r"""Shares learned by gradient flow from zero, :math:`f_i = 1 - e^{-ts_i}`.
-
-    Parameters
-    ----------
-    eigenvalues : array (n,)
-        :math:`s_i`, of the Gram matrix over n.
-    time : float or array
-        t >= 0, for the loss :math:`|y - Xb|^2/2n`; ``inf`` is the minimum-norm fit.
-
-    Returns
-    -------
-    array (..., n)
-        For each time, in the order of the eigenvalues.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters out of range.
-
-    Examples
-    --------
-    >>> flow_shares([2.0, 1.0, 0.0], [0.5, np.inf]).round(4)
-    array([[0.6321, 0.3935, 0.    ],
-           [1.    , 1.    , 0.    ]])
-    """
-    s, t = _eigenvalues(eigenvalues), _checks.nonnegative("time", time, infinite=True)[..., None]
-    return np.where(s > 0, -np.expm1(-t * np.where(s > 0, s, 1.0)), 0.0)
-
-
-def descent_shares(eigenvalues: ArrayLike, step_size: float, steps: ArrayLike) -> Array:
-    r"""Shares learned by gradient descent from zero, :math:`f_i = 1 - (1 - \eta s_i)^k`.
-
-    Parameters
-    ----------
-    eigenvalues : array (n,)
-        :math:`s_i`, of the Gram matrix over n.
-    step_size : float
-        :math:`\eta`, for the loss :math:`|y - Xb|^2/2n`; at most :math:`2/s_{\max}`. For the mean of squares without
-        the half pass twice the rate.
-    steps : float or array
-        k, whole numbers.
-
-    Returns
-    -------
-    array (..., n)
-        For each number of steps, in the order of the eigenvalues. Beyond :math:`\eta s_i = 1` a share exceeds 1 after
-        odd numbers of steps.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters out of range; for a step size at which descent diverges.
-
-    Examples
-    --------
-    >>> descent_shares([2.0, 1.0, 0.0], 0.25, [1, 2])
-    array([[0.5   , 0.25  , 0.    ],
-           [0.75  , 0.4375, 0.    ]])
-    """
-    s, step = _eigenvalues(eigenvalues), _checks.positive("step_size", step_size)
-    if step.ndim:
-        raise ValueError(f"step_size: got shape {step.shape}, expected one number; call once for each")
-    if step * s.max() > 2.0 * (1.0 + 1e-12):
-        raise ValueError(f"step_size: got {step:g}, expected at most {2.0 / s.max():g}, beyond which descent diverges")
-    count = _checks.nonnegative("steps", steps)
-    if (count != np.floor(count)).any():
-        raise ValueError(f"steps: got {count[count != np.floor(count)][0]:g}, expected whole numbers; round them")
-    rate = step * s
-    small = rate < 0.5
-    slow = -np.expm1(count[..., None] * np.log1p(-np.where(small, rate, 0.0)))  # without the difference
-    return np.asarray(np.where(small, slow, 1.0 - np.power(1.0 - rate, count[..., None])))
-
-
 def counts(shares: ArrayLike) -> Counts:
     r"""Effective numbers of parameters, :math:`\mathrm{df}_1 = \sum_i f_i` and :math:`\mathrm{df}_2 = \sum_i f_i^2`.
 
@@ -196,7 +91,7 @@ def counts(shares: ArrayLike) -> Counts:
     >>> counts(ridge_shares([3.0, 1.0, 0.0], 1.0))
     Counts(trace=1.25, squares=0.8125)
     """
-    f = _shares(shares)
+    f = checked_shares(shares)
     return Counts(_checks.unwrap(f.sum(-1)), _checks.unwrap((f**2).sum(-1)))
 
 
@@ -381,7 +276,7 @@ def in_sample_risk(shares: ArrayLike, target_power: ArrayLike, noise_variance: A
     >>> in_sample_risk([0.5, 0.0], [1.0, 3.0], noise_variance=0.2)
     Risk(total=1.65, bias=1.625, variance=0.025, residual=0)
     """
-    f, power = _shares(shares), _checks.spectrum("target_power", target_power)
+    f, power = checked_shares(shares), _checks.spectrum("target_power", target_power)
     _checks.same_length("shares", f, "target_power", power.size)
     noise = _checks.nonnegative("noise_variance", noise_variance)
     n = power.size
@@ -424,7 +319,7 @@ def mode_stopping(eigenvalues: ArrayLike, target_power: ArrayLike, noise_varianc
     >>> mode_stopping([1.0, 0.5, 1.0], [3.0, 3.0, 0.0], 1.0).round(4)
     array([1.3863, 2.7726, 0.    ])
     """
-    s, power = _eigenvalues(eigenvalues), _checks.spectrum("target_power", target_power)
+    s, power = checked_eigenvalues(eigenvalues), _checks.spectrum("target_power", target_power)
     _checks.same_length("target_power", power, "eigenvalues", s.size)
     noise = _checks.nonnegative("noise_variance", noise_variance)
     if noise.ndim:
@@ -468,16 +363,3 @@ def flow_to_ridge(x: ArrayLike) -> Values:
     inside = (time > 0) & np.isfinite(time)
     z = np.where(inside, time, 1.0)
     return _checks.unwrap(np.where(inside, (-np.expm1(-z) * (1.0 + 1.0 / z)) ** 2, 1.0))
-
-
-def _eigenvalues(eigenvalues: ArrayLike) -> Array:
-    """Return the spectrum, its round-off set to zero: without a ridge, or after infinite time, it would be learned."""
-    s = _checks.spectrum("eigenvalues", eigenvalues)
-    return np.where(s > s.max() * s.size * np.finfo(np.float64).eps, s, 0.0)
-
-
-def _shares(shares: ArrayLike) -> Array:
-    f = _checks.real("shares", shares)
-    if f.ndim == 0 or not np.isfinite(f).all():
-        raise ValueError(f"shares: got shape {f.shape}, expected finite numbers (..., n), one for each eigenvalue")
-    return f

@@ -1,5 +1,4 @@
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,15 @@ from pyphenom.studies import Cell, Streams, run
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """Train for a few steps only: what is learned is a matter of the quick preset."""
-    for name in ("FIRST", "SECOND"):
-        monkeypatch.setattr(phenomenon, name, replace(getattr(phenomenon, name), steps=30))
+def few(monkeypatch):
     monkeypatch.setattr(phenomenon, "DRAWS", 2)
 
 
 def measured(arm, width=8, replicate=0):
-    rows = phenomenon.measure(Cell(arm, {"width": width}, replicate), Streams(0, study.name, replicate))
-    return rows.assign(arm=arm, width=width, replicate=replicate, origin="measured", band=0.0)
+    """Train for a few steps only: what is learned is a matter of the quick preset."""
+    cell = Cell(arm, {"widths": f"{width} 5", "steps": 30, "more_steps": 10}, replicate)
+    rows = phenomenon.measure(cell, Streams(0, study.name, replicate))
+    return rows.assign(arm=arm, replicate=replicate, origin="measured", band=0.0)
 
 
 def values(rows):
@@ -30,7 +28,7 @@ def values(rows):
 
 
 @pytest.mark.parametrize("arm", [TRUE, RANDOM])
-def test_every_law_gives_finite_rows_that_are_a_function_of_the_replicate(short, arm):
+def test_every_law_gives_finite_rows_that_are_a_function_of_the_replicate(few, arm):
     first, again, other = (measured(arm, replicate=k) for k in (1, 1, 2))
     assert np.isfinite(first["value"]).all()
     assert first.equals(again)
@@ -40,7 +38,7 @@ def test_every_law_gives_finite_rows_that_are_a_function_of_the_replicate(short,
 
 def random_net(width=5, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((width, 3)), rng.standard_normal(width), rng.standard_normal(width), 0.3
+    return rng.standard_normal((width, 3)), rng.standard_normal(width), rng.standard_normal(width), np.array(0.3)
 
 
 def test_one_output_is_the_difference_of_two():
@@ -60,7 +58,8 @@ def test_noisy_errors_are_those_of_weights_drawn_for_every_point(monkeypatch):
         noisy = [a + scale * rng.standard_normal((20_000, *np.shape(a))) for a in (W, b, v, c)]
         hidden = np.maximum(noisy[0] @ X[i] + noisy[1], 0.0)
         slow[i] = np.mean(signs[i] * ((hidden * noisy[2]).sum(axis=1) + noisy[3]) < 0)
-    np.testing.assert_allclose(phenomenon._noisy_errors(net, X, signs, scale, rng), slow, atol=0.05)
+    found = phenomenon._noisy_errors(net, X, signs, np.array([0.1, scale]), rng)
+    np.testing.assert_allclose(found[1], slow, atol=0.05)
 
 
 def test_norm_bound_is_that_of_a_network_without_biases_that_computes_the_same():
@@ -90,7 +89,7 @@ def test_norm_bound_is_that_of_a_network_without_biases_that_computes_the_same()
     assert many == min(bounds.golowich_bound(rates[k], DELTA, norms, lengths, k) for k in range(10)) < 1.0
 
 
-def test_certificates_are_the_theorem_with_every_share_paid(short, monkeypatch):
+def test_certificates_are_the_theorem_with_every_share_paid(few, monkeypatch):
     monkeypatch.setattr(phenomenon, "SCALES", np.array([0.3]))
     start = networks.mlp((64, 4, 2), seed=1)
     half, rng = copy.deepcopy(start), np.random.default_rng(0)
@@ -101,8 +100,8 @@ def test_certificates_are_the_theorem_with_every_share_paid(short, monkeypatch):
     kl = sum(((np.asarray(u) - np.asarray(w)) ** 2).sum() for u, w in zip(a, b, strict=True)) / (2 * 0.3**2)
     again = Streams(0, study.name, 0).rng("noise")
     signs = 2.0 * odd[:1000] - 1.0
-    errors = phenomenon._noisy_errors(b, X[:1000], signs, 0.3, again)
-    seen = phenomenon._noisy_errors(a, X[:500], signs[:500], 0.3, again)
+    (errors,) = phenomenon._noisy_errors(b, X[:1000], signs, np.array([0.3]), again)
+    (seen,) = phenomenon._noisy_errors(a, X[:500], signs[:500], np.array([0.3]), again)
     for name, points in (("init", slice(0, 1000)), ("learnt", slice(500, 1000))):
         n = len(errors[points])
         risk = bounds.independent_draws(errors[points].mean(), 2 * n, DELTA / 2)

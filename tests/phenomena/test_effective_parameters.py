@@ -1,7 +1,5 @@
 """The study of effective parameters: its counts and kernels against plain trainings, its statistics by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +14,6 @@ from pyphenom.studies import Cell, Streams, run
 @pytest.fixture
 def small(monkeypatch):
     """Few samples, units and steps: what comes out is a matter of the quick preset."""
-    monkeypatch.setattr(phenomenon, "RESTART_RECIPE", replace(phenomenon.RESTART_RECIPE, steps=5))
     for name, value in {"N": 12, "UNITS": 10, "WIDTHS": (4, 8), "PAIRS": 3, "EARLY": 2, "LATE": 6}.items():
         monkeypatch.setattr(phenomenon, name, value)
     monkeypatch.setattr(phenomenon, "TIMES", (2, 6, 12))
@@ -27,7 +24,8 @@ def streams(replicate=0):
 
 
 def measured(arm, replicate=0):
-    rows = phenomenon.measure(Cell(arm, {}, replicate), streams(replicate))
+    given = {"descent_steps": 5} if arm in (WIDE, NARROW) else {}
+    rows = phenomenon.measure(Cell(arm, given, replicate), streams(replicate))
     return rows.assign(arm=arm, replicate=replicate, origin="measured", band=0.0)
 
 
