@@ -106,7 +106,9 @@ def minimum_norm_linear(X: Any, y: Any, tol: float = 1e-8) -> MinimumNorm:
     x, targets, single = _data(X, y)
     tol = as_real("tol", tol)
     # X^+ = X' (X X')^+ = (X'X)^+ X': alpha of X' alpha = w by the same singular vectors, U s^-2 U' y.
-    U, s, _ = scipy.linalg.svd(x, full_matrices=False)
+    # Of rows longer than they are many the triangle of their QR has the same, and the rest of the vectors is not asked.
+    square = scipy.linalg.qr(x.T, mode="r")[0][: len(x)].T if x.shape[1] > len(x) else x
+    U, s, _ = scipy.linalg.svd(square, full_matrices=False)
     kept = s > max(x.shape) * np.finfo(float).eps * s[0]
     U, s = U[:, kept], s[kept]
     inner = U.T @ targets

@@ -39,6 +39,7 @@ from pyphenom.studies import (
     Streams,
     Study,
 )
+from pyphenom.studies.shorthand import tidy
 from pyphenom.studies.study import Preset
 
 Array: TypeAlias = NDArray[np.float64]
@@ -51,11 +52,16 @@ NARROW, WIDE = "Laplace kernel, narrow", "Laplace kernel, wide"
 FEW, MANY = "5n/4 random features", "8n random features"
 SAME_DATA = (BLIND, LEARNT, NARROW, WIDE, FEW, MANY)
 # In quick enough for the family of all studies, whose levels fall as it grows; set after a run had left claims open.
-REPLICATES = {"smoke": 3, "quick": 40, "full": 200}
+REPLICATES = {
+    "smoke": dict.fromkeys(THEOREM, 6) | dict.fromkeys(SAME_DATA, 3),
+    "quick": dict.fromkeys(THEOREM, 36) | dict.fromkeys(SAME_DATA, 24),
+    "full": dict.fromkeys((*THEOREM, *SAME_DATA), 200),
+}
 
 D = 20  # of the Gaussian inputs
 COUNTS = (50, 100, 200, 400, 800, 1400)
-REPEATS = {GAUSSIAN: 80, TRUE: 4, RANDOM: 8}  # inputs and directions, or directions alone, averaged in a cell
+REPEATS = {GAUSSIAN: 64, TRUE: 4, RANDOM: 4}  # directions, with labels of their own where these are random
+SHARE = 4  # directions in one draw of inputs, on which projections are all but independent; the first are asked for all
 SPARED = 50  # points of the network that has to do with one unit less
 N = 400  # points of the interpolants of the same data
 BANDWIDTHS = {NARROW: 0.02, WIDE: 1.0}  # in median distances
@@ -68,30 +74,31 @@ NEARBY = 0.25  # of the median distance to the nearest neighbour, at which stray
 
 def cells(preset: Preset) -> list[Cell]:
     """Every arm once a replicate; interpolants of the same replicate see the same data."""
-    return [Cell(arm, {}, k) for arm in (*THEOREM, *SAME_DATA) for k in range(REPLICATES[preset])]
+    return [Cell(arm, {}, k) for arm, count in REPLICATES[preset].items() for k in range(count)]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     """Build interpolants, and see what they do at the data and away from them."""
     if cell.arm in SAME_DATA:
         return _interpolant(cell.arm, streams)
-    counts = [_averaged([_theorem(cell.arm, n, repeat, streams) for repeat in range(REPEATS[cell.arm])])
-              for n in COUNTS]  # fmt: skip
-    tables = [table.assign(n=n) for n, table in zip(COUNTS, counts, strict=True)]
-    return pd.concat([*tables, _numbers(_one_unit_less(streams))] if cell.arm == GAUSSIAN else tables)
+    return _theorem(cell.arm, streams)
 
 
 @lru_cache(maxsize=1)
 def _all_digits() -> data.Images:
-    return data.digits()  # every cell asks for them many times
+    return data.digits()
+
+
+def _parity(streams: Streams) -> tuple[Array, Array]:
+    """Return all images in the order of a replicate; the label is 1 for even digits and -1 for odd ones."""
+    images = _all_digits()
+    images = images[streams.rng("data").permutation(len(images))]
+    return images.pixels / 16.0, np.where(images.labels % 2 == 0, 1.0, -1.0)
 
 
 def _digits(n: int, streams: Streams) -> tuple[Array, Array, Array, Array]:
-    """Return n training and all other images; the label is 1 for even digits and -1 for odd ones."""
-    images = _all_digits()
-    images = images[streams.rng("data").permutation(len(images))]
-    X = images.pixels / 16.0
-    parity = np.where(images.labels % 2 == 0, 1.0, -1.0)
+    """Return n training and all other images."""
+    X, parity = _parity(streams)
     return X[:n], parity[:n], X[n:], parity[n:]
 
 
@@ -99,38 +106,50 @@ def _signs(n: int, streams: Streams, repeat: int = 0) -> Array:
     return streams.rng(f"label noise {repeat}").choice([-1.0, 1.0], n)
 
 
-def _gaussian(n: int, repeat: int, streams: Streams) -> tuple[Array, Array, Array, Array]:
-    rng = streams.rng(f"data {n} {repeat}")
-    X = rng.standard_normal((2 * n, D))
-    return X[:n], _signs(n, streams, repeat), X[n:], rng.choice([-1.0, 1.0], n)
+def _gaussian(n: int, streams: Streams, draw: int = 0) -> Array:
+    return streams.rng(f"data {draw}").standard_normal((n, D))
 
 
-def _theorem(arm: str, n: int, repeat: int, streams: Streams) -> dict[str, Any]:
-    """Build the network on a random direction, and compare it with what theory says of it."""
-    X, y, X_test, y_test = _gaussian(n, repeat, streams) if arm == GAUSSIAN else _digits(n, streams)
-    if arm == RANDOM:
-        y = _signs(n, streams, repeat)
-    f = interpolation.relu_interpolant(X, y, candidates=1, seed=streams.seed(f"projection {repeat}"))
-    z = (X_test - f.center) @ f.direction
-    right = np.searchsorted(f.projections, z).clip(1, n - 1)
+def _theorem(arm: str, streams: Streams) -> pd.DataFrame:
+    """Build networks on random directions through the first points, and compare them with what theory says."""
+    found: dict[int, list[dict[str, Any]]] = {n: [] for n in COUNTS}
+    inputs, truth = _parity(streams)
+    for repeat in range(REPEATS[arm]):
+        asked, seed = repeat < SHARE, streams.seed(f"projection {repeat}")
+        if arm == GAUSSIAN and repeat % SHARE == 0:
+            inputs = _gaussian((1 + asked) * COUNTS[-1], streams, repeat // SHARE)
+        labels = truth if arm == TRUE else _signs(len(inputs), streams, repeat)
+        truth = labels if arm == GAUSSIAN else truth
+        for n in COUNTS:
+            X, y = inputs[:n], labels[:n]
+            f = interpolation.relu_interpolant(X, y, candidates=1, seed=seed)
+            numbers = {"log_lipschitz": np.log(f.lipschitz)}
+            if asked:
+                numbers |= _away(f, inputs[n:], truth[n:])
+                numbers["misfit"] = np.abs(f(X) - y).max()
+                numbers["spare_weights"] = abs(sum(part.size for part in f.parameters) - (2 * n + X.shape[1]))
+            if repeat == 0:
+                a, b, v = f.parameters
+                units = (X @ a)[:, None] - b
+                numbers["literal_misfit"] = np.abs(np.maximum(units, 0.0, out=units) @ v - y).max()
+            if repeat == 0 and arm == TRUE:
+                linear = np.column_stack([inputs[n:], np.ones(len(inputs) - n)]) @ _least_squares(X, y)
+                numbers["linear_error"] = np.mean(np.sign(linear) != truth[n:])
+            found[n].append(numbers)
+    tables = [_averaged(numbers).assign(n=n) for n, numbers in found.items()]
+    return pd.concat([*tables, tidy(_one_unit_less(streams))] if arm == GAUSSIAN else tables)
+
+
+def _away(f: interpolation.ReLUInterpolant, inputs: Array, labels: Array) -> dict[str, Any]:
+    """Compare a network with the nearest neighbour on its line, and with the labels of other points."""
+    z = (inputs - f.center) @ f.direction
+    right = np.searchsorted(f.projections, z).clip(1, len(f.projections) - 1)
     nearest = right - (z - f.projections[right - 1] < f.projections[right] - z)
     between = (z > f.projections[0]) & (z < f.projections[-1])
-    predicted = np.sign(f(X_test))
-    numbers = {
-        "misfit": np.abs(f(X) - y).max(),
-        "spare_weights": abs(sum(part.size for part in f.parameters) - (2 * n + X.shape[1])),
+    predicted = np.sign(f(inputs))
+    return {
         "unlike_neighbour": np.mean(predicted != f.targets[nearest], where=between),
-        "test_error": np.mean(predicted != y_test),
-        "log_lipschitz": np.log(f.lipschitz),
-    }
-    if repeat:
-        return numbers
-    a, b, v = f.parameters
-    linear = np.column_stack([X_test, np.ones(len(X_test))]) @ _least_squares(X, y)
-    literal = np.maximum((X @ a)[:, None] - b, 0.0) @ v
-    return numbers | {
-        "literal_misfit": np.abs(literal - y).max(),
-        "linear_error": np.mean(np.sign(linear) != y_test),
+        "test_error": np.mean(predicted != labels),
     }
 
 
@@ -141,12 +160,12 @@ def _least_squares(X: Array, y: Array) -> Array:
 def _averaged(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Average over repeats; what has to vanish in all of them is the largest."""
     table = pd.DataFrame(found)
-    return _numbers({**table.mean(), **table[["misfit", "spare_weights", "unlike_neighbour"]].max()})
+    return tidy({**table.mean(), **table[["misfit", "spare_weights", "unlike_neighbour"]].max()})
 
 
 def _one_unit_less(streams: Streams) -> dict[str, float]:
     """Take a unit away, and fit the output weights of the others as well as they allow."""
-    X, y, _, _ = _gaussian(SPARED, 0, streams)
+    X, y = _gaussian(SPARED, streams), _signs(SPARED, streams)
     a, b, _ = interpolation.relu_interpolant(X, y, candidates=1, seed=streams.seed("projection 0")).parameters
     hidden = np.maximum((X @ a)[:, None] - b, 0.0)
     hidden = np.delete(hidden, streams.rng("mask").integers(SPARED), axis=1)
@@ -167,7 +186,7 @@ def _interpolant(arm: str, streams: Streams) -> pd.DataFrame:
         "test_loss": np.mean((predicted - y_test) ** 2),
         "test_error": np.mean(np.sign(predicted) != y_test),
     }
-    return _numbers(numbers).assign(weights=weights)
+    return tidy(numbers, weights=weights)
 
 
 def _fitted(arm: str, X: Array, y: Array, streams: Streams) -> tuple[Function, int]:
@@ -189,10 +208,6 @@ def _fitted(arm: str, X: Array, y: Array, streams: Streams) -> tuple[Function, i
 
     output = np.asarray(interpolation.minimum_norm_linear(hidden := features(X), y).coefficients) @ hidden
     return lambda inputs: features(inputs) @ output, FEATURES[arm]
-
-
-def _numbers(values: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------
@@ -274,7 +289,7 @@ study = Study(
         "The smallest of n gaps: Darling, On a class of problems related to the random division of an interval, 1953",
     ),
     version="1",
-    cell_version="1",
+    cell_version="2",
     cells=cells,
     measure=measure,
     predict=predict,

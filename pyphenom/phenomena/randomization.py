@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from pyphenom import data, networks
 from pyphenom.networks import Recipe
+from pyphenom.networks.convolutions import convolutional, train_convolutional
 from pyphenom.studies import (
     Cell,
     Claim,
@@ -38,6 +39,7 @@ from pyphenom.studies import (
     Streams,
     Study,
 )
+from pyphenom.studies.shorthand import tidy
 from pyphenom.studies.study import Preset
 
 Array: TypeAlias = NDArray[np.float64]
@@ -46,26 +48,28 @@ TRUE, RANDOM, SHUFFLED = "true labels", "random labels", "shuffled pixels"
 PIXELS, NOISE = "random pixels", "Gaussian inputs"
 DIGITS = (TRUE, RANDOM, SHUFFLED, PIXELS, NOISE)
 RATES = "labels redrawn at a rate"
+CORRUPTED = (TRUE, RATES)
 SIGNALS, CONVOLUTION = "MNIST-1D, fully connected", "MNIST-1D, convolutions"
 WIDE, PERMUTED, LINEAR = "1024 units, squared loss", "first weights permuted", "linear model"
 ARMS = (*DIGITS, RATES, SIGNALS, CONVOLUTION, WIDE, PERMUTED, LINEAR)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {PERMUTED: 2},
-    "quick": dict.fromkeys(ARMS, 10) | {SIGNALS: 12, PERMUTED: 3},
+    "quick": dict.fromkeys(ARMS, 10) | {RANDOM: 20, SIGNALS: 24, LINEAR: 20, PIXELS: 5, NOISE: 5, WIDE: 8, PERMUTED: 3},
     "full": dict.fromkeys(ARMS, 40),
 }
 
 CLASSES = 10
 N, WIDTH = 500, 256
-REDRAWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-RECIPE = Recipe(steps=700, learning_rate=0.1, batch_size=50, schedule="linear")
-TIMES = tuple(sorted({round(step) for step in np.geomspace(8, RECIPE.steps, 32)}))
+REDRAWN = dict.fromkeys(DIGITS, (0.0,)) | {RANDOM: (1.0,), RATES: (0.2, 0.4, 0.6, 0.8, 1.0)}
+RECIPE = Recipe(steps=600, learning_rate=0.12, batch_size=50, schedule="linear")
+TIMES = tuple(sorted({round(step) for step in np.geomspace(8, RECIPE.steps, 29)}))
 TEST_DRAWS = 16  # of labels for the test set, averaged
 
 TEST_SIGNALS, CHANNELS = 2000, 32
-SIGNAL_RECIPE = Recipe(steps=1300, learning_rate=0.05, batch_size=50, schedule="linear")
+SIGNAL_RECIPE = Recipe(steps=800, learning_rate=0.1, batch_size=25, schedule="linear")
 
-WIDE_N, WIDE_WIDTH, WIDE_STEPS = 200, 1024, 400
+WIDE_N, WIDE_WIDTH = 200, 1024
+WIDE_STEPS = {TRUE: 100, RANDOM: 400}  # true labels are there in a twentieth of those of random ones
 RESIDUAL = 0.3  # of the first squared residual is left at the time that counts
 LABEL_DRAWS = 16  # of random labels for the linear model
 
@@ -80,11 +84,11 @@ def cells(preset: Preset) -> list[Cell]:
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
     """Train the networks of one arm, or solve for the linear model."""
-    if cell.arm in DIGITS:
-        return _condition(cell.arm, streams)
+    if cell.arm in REDRAWN:
+        return _digits(cell.arm, streams)
     if cell.arm in (SIGNALS, CONVOLUTION):
         return _signals(cell.arm == CONVOLUTION, streams)
-    return {RATES: _rates, WIDE: _wide, PERMUTED: _permuted, LINEAR: _linear}[cell.arm](streams)
+    return {WIDE: _wide, PERMUTED: _permuted, LINEAR: _linear}[cell.arm](streams)
 
 
 def _images(arm: str, n: int, streams: Streams) -> tuple[Array, NDArray[np.int64], Array, NDArray[np.int64]]:
@@ -112,68 +116,54 @@ def _network(inputs: int, streams: Streams, dtype: torch.dtype = torch.float32) 
     return networks.mlp((inputs, WIDTH, CLASSES), seed=streams.seed("init"), dtype=dtype)
 
 
-def _trained(models: Sequence[nn.Module], X: Array, labels: Any, X_test: Array, y_test: Any, recipe: Recipe,
-             at: Sequence[int], streams: Streams) -> dict[str, Array]:  # fmt: skip
+def _trained(models: Sequence[nn.Module], X: Array, labels: Any, X_test: Array, y_test: Any, streams: Streams,
+             course: bool) -> dict[str, Array]:  # fmt: skip
     """Train networks with labels of their own; return what was read (times, networks), and the first time of fit."""
     inputs, targets = _tensor(X).float(), _tensor(labels)
-    probes = [networks.classification("train", inputs, targets),
-              networks.classification("test", _tensor(X_test).float(), _tensor(y_test))]  # fmt: skip
-    history = networks.train(models, inputs, targets, recipe, streams.seed("order"), probes=probes, at=at)
+    probes = [networks.classification("train", inputs, targets)]
+    if course:
+        probes.append(networks.classification("test", _tensor(X_test).float(), _tensor(y_test)))
+    history = networks.train(models, inputs, targets, RECIPE, streams.seed("order"), probes=probes, at=TIMES)
     read = history.values  # noqa: PD011
     fitted = read["train_error"] == 0.0
-    first = np.where(fitted.any(axis=0), np.array(at)[fitted.argmax(axis=0)], np.inf)
+    first = np.where(fitted.any(axis=0), np.array(TIMES)[fitted.argmax(axis=0)], np.inf)
     return read | {"fit": np.log(first)}
 
 
-def _condition(arm: str, streams: Streams) -> pd.DataFrame:
+def _digits(arm: str, streams: Streams) -> pd.DataFrame:
+    """Train a network for each rate at which an arm redraws labels; the course of one alone is kept."""
     X, y, X_test, y_test = _images(arm, N, streams)
-    labels = _redrawn(y, float(arm == RANDOM), streams)
-    model = _network(X.shape[1], streams)
-    read = _trained([model], X, labels[None], X_test, y_test, RECIPE, TIMES, streams)
-    course = [pd.DataFrame({"step": TIMES, "quantity": f"{name} course", "value": read[name][:, 0]})
-              for name in ("train_loss", "test_error")]  # fmt: skip
-    fresh = streams.rng("test label noise").integers(CLASSES, size=len(y_test))
-    numbers = {name: read[name][-1, 0] for name in ("train_error", "test_error")}
-    numbers |= {"fit": read["fit"][0], "fresh_errors": np.sum(_classes(model, X_test) != fresh), "tests": len(fresh)}
-    return pd.concat([*course, _numbers(numbers)])
+    rates = np.array(REDRAWN[arm])
+    labels = np.stack([_redrawn(y, rate, streams) for rate in rates])
+    models = [_network(X.shape[1], streams) for _ in rates]
+    read = _trained(models, X, labels, X_test, y_test, streams, arm != RATES)
+    found = [_classes(model, X_test) for model in models]
+    draws = streams.rng("test label noise").spawn(TEST_DRAWS + 1)
+    noisy = [
+        np.mean([predicted != data.corrupt_labels(y_test, rate, CLASSES, draw)[0] for draw in draws[1:]])
+        for rate, predicted in zip(rates, found, strict=True)
+    ]
+    fresh = draws[0].integers(CLASSES, size=len(y_test))
+    train, test = read["train_error"][-1], np.mean(np.array(found) != y_test, axis=1)
+    numbers = {
+        "train_error": train,
+        "test_error": test,
+        "gap": test - train,
+        "fit": read["fit"],
+        "noisy_excess": np.array(noisy) - ((1 - rates) * test + rates * (1 - 1 / CLASSES)),
+        "changed": (labels != y).mean(axis=1),
+        "fresh_errors": np.sum(np.array(found) != fresh, axis=1),
+        "tests": len(fresh),
+    }
+    if arm == RATES:
+        return tidy(numbers, rate=rates)
+    courses = {f"{name} course": read[name][:, 0] for name in ("train_loss", "test_error")}
+    return pd.concat([tidy(numbers, rate=rates), tidy(courses, step=TIMES)])
 
 
 def _classes(model: nn.Module, inputs: Array) -> NDArray[np.int64]:
     with torch.no_grad():
         return cast("NDArray[np.int64]", model(_tensor(inputs).float()).argmax(1).numpy())
-
-
-def _rates(streams: Streams) -> pd.DataFrame:
-    X, y, X_test, y_test = _images(TRUE, N, streams)
-    labels = np.stack([_redrawn(y, rate, streams) for rate in REDRAWN])
-    models = [_network(X.shape[1], streams) for _ in REDRAWN]
-    read = _trained(models, X, labels, X_test, y_test, RECIPE, TIMES, streams)
-    draws = streams.rng("test label noise").spawn(TEST_DRAWS)
-    noisy = [
-        np.mean([predicted != data.corrupt_labels(y_test, rate, CLASSES, draw)[0] for draw in draws])
-        for rate, predicted in zip(REDRAWN, [_classes(model, X_test) for model in models], strict=True)
-    ]
-    train, test = read["train_error"][-1], read["test_error"][-1]
-    p = np.array(REDRAWN)
-    columns = {
-        "train_error": train,
-        "test_error": test,
-        "gap": test - train,
-        "fit": read["fit"],
-        "noisy_excess": np.array(noisy) - ((1 - p) * test + p * (1 - 1 / CLASSES)),
-        "changed": (labels != y).mean(axis=1),
-    }
-    return pd.concat([pd.DataFrame({"rate": REDRAWN, "quantity": k, "value": v}) for k, v in columns.items()])
-
-
-def _convolutions(inputs: int, seed: int) -> nn.Module:
-    """Return the convolutional network of the authors of MNIST-1D."""
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, inputs))]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)
-        for before, size in ((1, 5), (CHANNELS, 3), (CHANNELS, 3)):
-            layers += [nn.Conv1d(before, CHANNELS, size, stride=2, padding=1), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Flatten(1), nn.Linear(5 * CHANNELS, CLASSES))
 
 
 def _signals(convolve: bool, streams: Streams) -> pd.DataFrame:
@@ -183,42 +173,45 @@ def _signals(convolve: bool, streams: Streams) -> pd.DataFrame:
     train, test = signals[:N], signals[-TEST_SIGNALS:]
     X, X_test = data.standardise(train.pixels, test.pixels)
     order = streams.rng("pixels").permutation(X.shape[1])
-    tables, unmoved = [], np.arange(X.shape[1])
-    for condition, rate, places in ((TRUE, 0.0, unmoved), (RANDOM, 1.0, unmoved), (SHUFFLED, 0.0, order)):
-        model = _convolutions(X.shape[1], streams.seed("init")) if convolve else _network(X.shape[1], streams)
-        labels = _redrawn(train.labels, rate, streams)[None]
-        read = _trained([model], X[:, places], labels, X_test[:, places], test.labels, SIGNAL_RECIPE,
-                        (SIGNAL_RECIPE.steps,), streams)  # fmt: skip
-        numbers = {name: read[name][-1, 0] for name in ("train_error", "test_error")}
-        tables.append(_numbers(numbers).assign(condition=condition))
-    return pd.concat(tables)
+    inputs, tests = np.stack([X, X, X[:, order]]), np.stack([X_test, X_test, X_test[:, order]])
+    labels = np.stack([train.labels, _redrawn(train.labels, 1.0, streams), train.labels])
+    if convolve:
+        models = [convolutional(X.shape[1], CHANNELS, CLASSES, streams.seed("init")) for _ in inputs]
+        train_convolutional(models, _tensor(inputs).float(), _tensor(labels), SIGNAL_RECIPE, streams.seed("order"))
+    else:
+        models = [_network(X.shape[1], streams) for _ in inputs]
+        networks.train(models, _tensor(np.concatenate(inputs)).float(), _tensor(labels.ravel()), SIGNAL_RECIPE,
+                       streams.seed("order"), subsets=np.split(np.arange(labels.size), len(models)))  # fmt: skip
+    errors = {
+        "train_error": [np.mean(_classes(*pair) != y) for *pair, y in zip(models, inputs, labels, strict=True)],
+        "test_error": [np.mean(_classes(*pair) != test.labels) for pair in zip(models, tests, strict=True)],
+    }
+    return tidy(errors, condition=(TRUE, RANDOM, SHUFFLED))
 
 
 def _wide(streams: Streams) -> pd.DataFrame:
     """Descend on the squared loss of a wide network, and ask its kernel how long that takes."""
     X, y, _, _ = _images(TRUE, WIDE_N, streams)
-    labels = (y, _redrawn(y, 1.0, streams))
-    targets = np.stack([np.eye(CLASSES)[each] - 1 / CLASSES for each in labels])
-    models = [networks.mlp((X.shape[1], WIDE_WIDTH, CLASSES), seed=streams.seed("init")) for _ in labels]
-    kernel, first = _kernel(models[0], X)
-    values, vectors = np.linalg.eigh(kernel)
-    rate = WIDE_N / (2.0 * values[-1])
-    recipe = Recipe(WIDE_STEPS, rate, loss="squared", momentum=0.0)
-    probe = networks.regression("train", inputs := _tensor(X).float(), outputs := _tensor(targets).float())
-    steps = np.arange(WIDE_STEPS + 1)
-    history = networks.train(models, inputs, outputs, recipe, probes=[probe], at=steps.tolist())
-    power = np.stack([((vectors.T @ (first - Y)) ** 2).sum(axis=1) for Y in targets])
-    factors = (1.0 - 2.0 * rate / WIDE_N * values) ** (2 * steps[:, None])
-    losses = {"residual": history.values["train_loss"], "kernel": factors @ power.T}  # noqa: PD011
-    shown = np.unique(np.geomspace(1, WIDE_STEPS, 30).round().astype(int))
-    tables = [
-        pd.DataFrame({"step": shown, "quantity": f"{name}, {label}", "value": course[shown] / course[0]})
-        for name, loss in losses.items()
-        for label, course in zip((TRUE, RANDOM), loss.T, strict=True)
-    ]
-    slower, expected = (np.subtract(*np.log([_reached(loss[:, 1]), _reached(loss[:, 0])])) for loss in losses.values())
-    numbers = {"slow_down": slower, "off_kernel": slower - expected, "reached": np.isfinite(slower)}
-    return pd.concat([*tables, _numbers(numbers)])
+    inputs, tables, times = _tensor(X).float(), list[pd.DataFrame](), []
+    for name, steps in WIDE_STEPS.items():
+        Y = np.eye(CLASSES)[_redrawn(y, float(name == RANDOM), streams)] - 1 / CLASSES
+        model = networks.mlp((X.shape[1], WIDE_WIDTH, CLASSES), seed=streams.seed("init"))
+        if not tables:
+            kernel, first = _kernel(model, X)
+            values, vectors = np.linalg.eigh(kernel)
+            rate = WIDE_N / (2.0 * values[-1])
+        at = np.unique(np.geomspace(1, steps, 60).round().astype(int))
+        probe = networks.regression("train", inputs, outputs := _tensor(Y).float())
+        recipe = Recipe(steps, rate, loss="squared", momentum=0.0)
+        history = networks.train([model], inputs, outputs, recipe, probes=[probe], at=[0, *at.tolist()])
+        power = ((vectors.T @ (first - Y)) ** 2).sum(axis=1)
+        factors = (1.0 - 2.0 * rate / WIDE_N * values) ** (2 * history.steps[:, None])
+        losses = {"residual": history.values["train_loss"][:, 0], "kernel": factors @ power}  # noqa: PD011
+        times.append([_reached(history.steps, loss) for loss in losses.values()])
+        tables.append(tidy({f"{kind}, {name}": loss[1::2] / loss[0] for kind, loss in losses.items()}, step=at[::2]))
+    slower, expected = np.subtract(*np.log(times[::-1]))
+    return pd.concat([*tables, tidy({"slow_down": slower, "off_kernel": slower - expected,
+                                     "reached": np.isfinite(slower)})])  # fmt: skip
 
 
 def _kernel(model: nn.Sequential, X: Array) -> tuple[Array, Array]:
@@ -230,13 +223,13 @@ def _kernel(model: nn.Sequential, X: Array) -> tuple[Array, Array]:
     return hidden @ hidden.T + 1.0 + inner, hidden @ V.T + c
 
 
-def _reached(loss: Array) -> float:
-    """Return the step at which RESIDUAL is left, between two steps by the logarithm; infinite if not there."""
+def _reached(steps: NDArray[np.int64], loss: Array) -> float:
+    """Return the step at which RESIDUAL is left, between two readings by the logarithm; infinite if not there."""
     below = np.flatnonzero(loss <= RESIDUAL * loss[0])
     if not below.size:
         return np.inf
-    high, low = np.log(loss[below[0] - 1 : below[0] + 1] / loss[0])
-    return float(below[0] - (np.log(RESIDUAL) - low) / (high - low))
+    here = slice(below[0] - 1, below[0] + 1)
+    return float(np.interp(-np.log(RESIDUAL), -np.log(loss[here] / loss[0]), steps[here]))
 
 
 def _permuted(streams: Streams) -> pd.DataFrame:
@@ -255,14 +248,16 @@ def _permuted(streams: Streams) -> pd.DataFrame:
     with torch.no_grad():
         expected = plain(_tensor(X_test))
         off = [float((net(_tensor(X_test[:, order])) - expected).abs().max()) for net in (moved, unmoved)]
-    return _numbers({"moved": off[0], "unmoved": off[1]})
+    return tidy({"moved": off[0], "unmoved": off[1]})
 
 
 def _linear(streams: Streams) -> pd.DataFrame:
     """Fit random labels by least squares: what is left, over what theory leaves."""
     X, _, _, _ = _images(TRUE, N, streams)
     A = np.column_stack([X, np.ones(N)])
-    basis = np.linalg.svd(A, full_matrices=False)[0][:, : (rank := np.linalg.matrix_rank(A))]
+    U, sizes, _ = np.linalg.svd(A, full_matrices=False)
+    rank = int(np.sum(sizes > max(A.shape) * np.finfo(float).eps * sizes[0]))
+    basis = U[:, :rank]
     left, wrong = [], []
     for draw in streams.rng("label noise").spawn(LABEL_DRAWS):
         labels = draw.integers(CLASSES, size=N)
@@ -270,11 +265,7 @@ def _linear(streams: Streams) -> pd.DataFrame:
         fitted = basis @ (basis.T @ Y)
         left.append(((Y - fitted) ** 2).sum() / (Y**2).sum())
         wrong.append(np.mean(fitted.argmax(axis=1) != labels))
-    return _numbers({"left": np.mean(left) - (1 - rank / N), "train_error": np.mean(wrong), "rank": rank})
-
-
-def _numbers(values: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame({"quantity": list(values), "value": [float(value) for value in values.values()]})
+    return tidy({"left": np.mean(left) - (1 - rank / N), "train_error": np.mean(wrong), "rank": rank})
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------
@@ -284,7 +275,7 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     """Predict chance at the rate 1, and the residual that the kernel leaves."""
     chance = 1 - 1 / CLASSES
     rows = [pd.DataFrame({"arm": [RANDOM], "quantity": "test_error", "value": chance})]
-    rates = np.array(REDRAWN)
+    rates = np.sort(np.concatenate([REDRAWN[arm] for arm in CORRUPTED]))
     rows.append(pd.DataFrame({"arm": RATES, "quantity": "redrawn", "rate": rates, "value": chance * rates}))
     for label in (TRUE, RANDOM):
         kernel = measured[measured["quantity"] == f"kernel, {label}"]
@@ -297,15 +288,18 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
 
 
 # fmt: off
-def _claim(id: str, arm: str, quantity: str, relation: Relation, statement: str, target: Any = 0.0,
+def _claim(id: str, arm: str | tuple[str, ...], quantity: str, relation: Relation, statement: str, target: Any = 0.0,
            over: str | tuple[str, ...] = (), also: tuple[str, ...] = (), **options: Any) -> Claim:
-    measured = Select(quantity, arm, over).measured
-    return Claim(id, statement, measured, relation, target, arms=(arm,), quantities=(quantity, *also), **options)
+    arms = (arm,) if isinstance(arm, str) else arm
+    return Claim(id, statement, Select(quantity, over=over).measured, relation, target, arms=arms,
+                 quantities=(quantity, *also), **options)
 
 
 def _against(arm: str, other: str, quantity: str) -> Any:
+    """Return the difference in the replicates of the other arm, of which the first may have more."""
     def statistic(rows: pd.DataFrame) -> Any:
-        return Select(quantity, arm).measured(rows) - Select(quantity, other).measured(rows)
+        first, second = (Select(quantity, name).measured(rows) for name in (arm, other))
+        return first.loc[second.index] - second
 
     return statistic
 
@@ -321,7 +315,7 @@ def _shuffling(arm: str) -> Any:
 def _rises(quantity: str) -> Any:
     """Return what a quantity gains from each rate to the next."""
     def statistic(rows: pd.DataFrame) -> Any:
-        return Select(quantity, RATES, "rate").measured(rows).diff(axis=1).iloc[:, 1:].set_axis(REDRAWN[1:], axis=1)
+        return Select(quantity, over="rate").measured(rows).diff(axis=1).iloc[:, 1:]
 
     return statistic
 
@@ -354,7 +348,7 @@ study = Study(
         "Greydanus, Kobak, Scaling down deep learning with MNIST-1D, ICML 2024",
     ),
     version="1",
-    cell_version="1",
+    cell_version="2",
     cells=cells,
     measure=measure,
     predict=predict,
@@ -368,7 +362,7 @@ study = Study(
     claims=(
         *(_claim(f"memorizes-{name}", arm, "train_error", Identity(0.0), f"no training error is left: {arm}", over=over)
           for name, arm, over in (("true", TRUE, ()), ("random", RANDOM, ()), ("shuffled", SHUFFLED, ()),
-                                  ("pixels", PIXELS, ()), ("noise", NOISE, ()), ("rates", RATES, "rate"),
+                                  ("pixels", PIXELS, ()), ("noise", NOISE, ()), ("rates", CORRUPTED, "rate"),
                                   ("signals", SIGNALS, "condition"), ("convolutions", CONVOLUTION, "condition"))),
         _claim("chance", RANDOM, "test_error", Equal(0.05), "after random labels 1 - 1/K of clean test labels are "
                "wrong", Select("test_error", RANDOM).predicted),
@@ -376,9 +370,9 @@ study = Study(
               "together: 4 standard deviations, which chance exceeds once in 10^4", _deviation(RANDOM), Identity(4.0),
               arms=(RANDOM,), quantities=("fresh_errors", "tests")),
         Claim("gap-rises", "the gap between test and training error rises from each rate to the next, test labels "
-              "clean", _rises("gap"), Greater(), arms=(RATES,), quantities=("gap",)),
-        _claim("noisy-test", RATES, "noisy_excess", Curve(0.015, absolute=True), "test labels redrawn at the same rate "
-               "p turn a share e of errors into (1 - p) e + p (1 - 1/K)", over="rate"),
+              "clean", _rises("gap"), Greater(), arms=CORRUPTED, quantities=("gap",)),
+        _claim("noisy-test", CORRUPTED, "noisy_excess", Curve(0.015, absolute=True), "test labels redrawn at the same "
+               "rate p turn a share e of errors into (1 - p) e + p (1 - 1/K)", over="rate"),
         Claim("slower", "random labels take more than twice the steps", _against(RANDOM, TRUE, "fit"), TWICE,
               arms=(RANDOM, TRUE), quantities=("fit",)),
         _claim("kernel", WIDE, "off_kernel", Equivalent(float(np.log(1.1))), "for a wide network by the factor that "
@@ -402,8 +396,8 @@ study = Study(
         Claim("true-binomial", "after true labels as many clean test labels are wrong as by chance",
               Select("test_error", TRUE).measured, Equal(0.05), 1 - 1 / CLASSES, arms=(TRUE,),
               quantities=("test_error",), protects=("chance", "binomial")),
-        _claim("clean-as-noisy", RATES, "test_error", Curve(0.05, absolute=True), "test labels left clean are missed "
-               "as often as those redrawn at the rate are by who knows the truth, p (1 - 1/K)",
+        _claim("clean-as-noisy", CORRUPTED, "test_error", Curve(0.05, absolute=True), "test labels left clean are "
+               "missed as often as those redrawn at the rate are by who knows the truth, p (1 - 1/K)",
                Select("redrawn", RATES, "rate").predicted, over="rate", also=("redrawn",),
                protects=("gap-rises", "noisy-test")),
         Claim("shuffled-slower", "shuffled pixels take more than twice the steps", _against(SHUFFLED, TRUE, "fit"),
@@ -422,9 +416,9 @@ study = Study(
         Figure("test", f"Digits, n = {N}: what is learnt", "test_error course", "step", "steps of SGD",
                "share of wrong test labels", DIGITS, "log"),
         Figure("gap", f"Digits, n = {N}: corrupted labels", "gap", "rate", "share of training labels redrawn",
-               "test error less training error", (RATES,)),
+               "test error less training error", CORRUPTED),
         Figure("fit", f"Digits, n = {N}: corrupted labels", "fit", "rate", "share of training labels redrawn",
-               "log of the steps to no training error", (RATES,)),
+               "log of the steps to no training error", CORRUPTED),
         Figure("residual-true", "A wide network and its kernel: true labels", f"residual, {TRUE}", "step",
                "steps of gradient descent", "squared residual", (WIDE,), "log", "log"),
         Figure("residual-random", "A wide network and its kernel: random labels", f"residual, {RANDOM}", "step",
@@ -441,7 +435,9 @@ study = Study(
         "The kernel is that of the network at the start, without the products of different outputs, whose mean is 0; "
         "the mean over weights instead had left the claim open. With 512 units the kernel moved, and random labels "
         "were fit in 9 % less time than it says.",
-        "The recipes and the margins of shuffled signals were chosen in a trial on one seed.",
+        "The margins of shuffled signals were chosen in a trial on one seed, the recipes in several, so that no error "
+        "is left: 500 steps at the rate 0.1 had left one in 100 networks. Signals come in batches of 25, as a "
+        "convolutional network then gains more from their order than in batches of 50.",
     ),
 )
 # fmt: on

@@ -14,6 +14,7 @@ def few(monkeypatch):
     """Build few and small interpolants: numbers are a matter of the quick preset, rows of this file."""
     monkeypatch.setattr(phenomenon, "COUNTS", (20, 40))
     monkeypatch.setattr(phenomenon, "REPEATS", dict.fromkeys(THEOREM, 2))
+    monkeypatch.setattr(phenomenon, "SHARE", 1)
 
 
 def streams(replicate=0):
@@ -40,8 +41,23 @@ def test_every_arm_gives_finite_rows_that_are_a_function_of_the_replicate(few, a
 def test_replicates_and_repeats_draw_labels_of_their_own():
     drawn = [phenomenon._signs(64, streams(k), repeat) for k in range(4) for repeat in range(3)]
     assert len({tuple(labels) for labels in drawn}) == 12  # two of 2^64 agree
-    measured_labels = [phenomenon._gaussian(64, 0, streams(k))[1] for k in range(4)]
-    assert len({tuple(labels) for labels in measured_labels}) == 4
+
+
+def test_each_draw_of_gaussian_inputs_serves_so_many_directions(few, monkeypatch):
+    """What is built is watched: inputs, labels and seeds of the directions."""
+    monkeypatch.setattr(phenomenon, "REPEATS", {GAUSSIAN: 6})
+    monkeypatch.setattr(phenomenon, "SHARE", 2)
+    seen, build = [], phenomenon.interpolation.relu_interpolant
+
+    def watched(X, y, **options):
+        seen.append((len(X), X.tobytes(), y.tobytes(), options["seed"]))
+        return build(X, y, **options)
+
+    monkeypatch.setattr(phenomenon.interpolation, "relu_interpolant", watched)
+    rows = [measured(GAUSSIAN, replicate) for replicate in range(2)]
+    largest = [built for built in seen if built[0] == 40]
+    assert [len(set(part)) for part in zip(*largest, strict=True)] == [1, 2 * 3, 2 * 6, 2 * 6]
+    assert all(np.isfinite(values(each, "test_error")).all() for each in rows)
 
 
 def test_test_labels_are_the_true_ones():

@@ -38,6 +38,7 @@ def short(monkeypatch):
         monkeypatch.setattr(phenomenon, name, replace(getattr(phenomenon, name), steps=12))
     monkeypatch.setattr(phenomenon, "TIMES", (6, 12))
     monkeypatch.setattr(phenomenon, "WIDE_N", 40)
+    monkeypatch.setattr(phenomenon, "TEST_SIGNALS", 50)
 
 
 def streams(replicate=0):
@@ -79,18 +80,17 @@ def test_corruption_leaves_the_test_labels_alone(short, monkeypatch, arm):
     n = len(given["X"])
     assert [truth[row.tobytes()] for row in pixels[n:]] == given["y_test"].tolist()
     true = np.array([truth[row.tobytes()] for row in pixels[:n]])
-    rates = REDRAWN if arm == RATES else (1.0,)
     # A redrawn label changes with probability 9/10; six binomial standard deviations of n = 500.
-    for rate, labels in zip(rates, given["labels"], strict=True):
+    for rate, labels in zip(REDRAWN[arm], given["labels"], strict=True):
         p = 0.9 * rate
         assert np.mean(labels != true) == pytest.approx(p, abs=6 * np.sqrt(p * (1 - p) / n))
 
 
 def test_corrupted_test_labels_are_missed_as_the_law_says(short):
     """The excess over (1 - p) e + p (1 - 1/K) is chance: six standard deviations of 16 draws on 1297 labels."""
-    rows = measured(RATES)
-    excess = values(rows, "noisy_excess")
+    excess = np.concatenate([values(measured(arm), "noisy_excess") for arm in (TRUE, RATES)])
     assert excess[0] == 0.0
+    assert len(excess) == 6
     assert np.abs(excess).max() < 6 * 0.5 / np.sqrt(16 * 1297)
 
 
@@ -112,7 +112,7 @@ def test_replicates_draw_labels_of_their_own(short, monkeypatch):
 
 def test_labels_of_a_replicate_are_the_same_in_all_arms_and_nested_in_the_rate():
     y = data.digits().labels[:400]
-    labels = [phenomenon._redrawn(y, rate, streams()) for rate in REDRAWN]
+    labels = [phenomenon._redrawn(y, rate, streams()) for rate in (*REDRAWN[TRUE], *REDRAWN[RATES])]
     for lower, higher in pairwise(labels):
         kept = lower != y
         np.testing.assert_array_equal(higher[kept], lower[kept])
@@ -145,8 +145,22 @@ def test_the_kernel_is_that_of_the_jacobian():
 
 def test_the_time_of_a_known_decay():
     loss = 5.0 * np.exp(-0.1 * np.arange(50))
-    assert phenomenon._reached(loss) == pytest.approx(-np.log(phenomenon.RESIDUAL) / 0.1)
-    assert np.isinf(phenomenon._reached(loss[:5]))
+    steps = np.arange(50)
+    assert phenomenon._reached(steps, loss) == pytest.approx(-np.log(phenomenon.RESIDUAL) / 0.1)
+    assert phenomenon._reached(steps[::7], loss[::7]) == pytest.approx(-np.log(phenomenon.RESIDUAL) / 0.1)
+    assert np.isinf(phenomenon._reached(steps[:5], loss[:5]))
+
+
+def test_differences_are_taken_in_the_replicates_of_both():
+    rows = pd.DataFrame(
+        [
+            {"arm": arm, "replicate": k, "quantity": "fit", "value": 10.0 * number + k**number}
+            for number, (arm, count) in enumerate(((TRUE, 2), (RANDOM, 4)), start=1)
+            for k in range(count)
+        ]
+    )
+    found = phenomenon._against(RANDOM, TRUE, "fit")(rows)
+    assert found.to_numpy().tolist() == [[10.0], [10.0]]
 
 
 def test_permuted_weights_give_the_same_outputs(short):
