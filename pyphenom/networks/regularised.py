@@ -39,7 +39,7 @@ class Regularised:
     parameters, decays : list of Tensor
         W, b, V, c, and of those with batch norm scale and shift; and the decay of each.
     dropout : Tensor (M,)
-    order : array of int (M,)
+    order : Tensor of int (M,)
         Which of the given members stands where.
 
     Examples
@@ -61,7 +61,7 @@ class Regularised:
     ) -> None:
         W, b, V, c = (value.detach().expand(len(decay), *value.shape).clone() for value in net.parameters())
         still, plain = ~np.asarray(moved, dtype=bool), ~np.asarray(normed, dtype=bool)
-        self.order = np.argsort(np.where(still, ~plain, 2 + plain), kind="stable")
+        self.order = torch.from_numpy(np.argsort(np.where(still, ~plain, 2 + plain), kind="stable"))
         self.still = int(still.sum())
         self.normed = slice(int((still & plain).sum()), self.still + int((~still & ~plain).sum()))
         scale = W.new_ones(int((~plain).sum()), 1, W.shape[1])
@@ -119,7 +119,7 @@ class Regularised:
         here : array of bool (M,)
             Which, in the order given.
         """
-        chosen = torch.from_numpy(here[self.order])[:, None, None]
+        chosen = torch.from_numpy(here)[self.order, None, None]
         for kept, value in zip(self.stopped, self.parameters, strict=True):
             torch.where(chosen if len(kept) == len(chosen) else chosen[self.normed], value, kept, out=kept)
 
@@ -146,6 +146,6 @@ class Regularised:
         factor = scale * torch.rsqrt((z - mean).square_().mean(dim=1, keepdim=True) + _EPSILON)
         W[place] *= factor.mT
         b[place] = shift + (b[place] - mean) * factor
-        blocks = [torch.baddbmm(b, rows.expand(len(W), -1, -1), W.mT).relu_() for rows in x.split(_BLOCK)]
+        blocks = [torch.baddbmm(b, rows.expand(len(W), -1, -1), W.mT).relu_() for rows in torch.split(x, _BLOCK)]
         outputs = torch.cat([torch.baddbmm(c.mT, hidden, V.mT) for hidden in blocks], dim=1)
-        return outputs[np.argsort(self.order)]
+        return outputs[self.order.argsort()]

@@ -175,8 +175,8 @@ def _descend(members: Regularised, pool: Array, labels: Tensor, streams: Streams
     moved, truth = torch.from_numpy(pool).to(members.dropout.dtype), labels[members.order]
     still = moved[len(moved) // 2]
     moves, drops = streams.rng("translations"), streams.rng("dropout")
-    strengths, which = members.dropout.unique(return_inverse=True)
-    strengths = strengths[:, None, None]
+    found = np.unique(members.dropout.numpy(), return_inverse=True)
+    strengths, which = torch.from_numpy(found[0])[:, None, None], torch.from_numpy(found[1])
     momenta = [torch.zeros_like(value) for value in members.parameters]
     for step, batch in enumerate(islice(_batches(streams.seed("order")), steps)):
         chosen = torch.from_numpy(moves.integers(len(moved), size=len(batch)))
@@ -192,9 +192,9 @@ def _descend(members: Regularised, pool: Array, labels: Tensor, streams: Streams
 
 def _errors(members: Regularised, pool: Array, X: Array, labels: NDArray[np.int64], streams: Streams) -> Array:
     """Return errors (training and test, members, at the end and where the validation loss was least)."""
-    parts = (N, VALIDATION, len(X) - N - VALIDATION)
-    (train, held, test), truth = torch.from_numpy(X).float().split(parts), torch.from_numpy(labels)
-    answers, wanted, rest = truth.split(parts, dim=1)
+    parts = [N, VALIDATION, len(X) - N - VALIDATION]
+    train, held, test = torch.split(torch.from_numpy(X).float(), parts)
+    answers, wanted, rest = torch.split(torch.from_numpy(labels), parts, dim=1)
     times = set(np.geomspace(8, RECIPE.steps, STOPS).round().astype(int).tolist())
     best = np.full(len(members), np.inf)
     for step in _descend(members, pool, answers, streams, RECIPE.steps):
@@ -361,8 +361,8 @@ study = Study(
         f"learn {N} digits of scikit-learn or signals of MNIST-1D.",
         f"Strengths are usual ones, not tuned: weight decay {USUAL[DECAY]:g}, a fifth of the hidden units dropped, "
         "translations by one pixel of a digit or two of a signal. The strong ones, with which random labels are not "
-        "fitted, and the number of steps, after which the others have fitted them, were chosen in a trial on two "
-        "seeds.",
+        "fitted, and learning rate and number of steps, after which the others have fitted them, were chosen in trials "
+        "on other seeds.",
         f"Early stopping takes the step of the least loss on {VALIDATION} other samples, among {STOPS}; their labels "
         "are redrawn where those of training are.",
         "Batch norm has the statistics of a batch in training, and those of the whole training set, not translated, "
