@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from pyphenom import data, networks
 from pyphenom.networks import Recipe
+from pyphenom.networks.regularised import Regularised
 from pyphenom.studies import (
     Cell,
     Claim,
@@ -52,7 +53,7 @@ DIGITS, SIGNALS, ZERO = "digits", "MNIST-1D", "strength zero"
 TABLES = (DIGITS, SIGNALS)
 REPLICATES = {
     "smoke": {DIGITS: 1, SIGNALS: 1, ZERO: 1},
-    "quick": {DIGITS: 10, SIGNALS: 10, ZERO: 2},
+    "quick": {DIGITS: 8, SIGNALS: 8, ZERO: 2},
     "full": {DIGITS: 60, SIGNALS: 60, ZERO: 10},
 }
 
@@ -74,10 +75,10 @@ FITTED, NOT_FITTED = (NONE, DECAY, DROPOUT, NORM), (SHIFT, STOP, *STRONG, ALL)  
 
 CLASSES, WIDTH = 10, 128
 CHANCE = 1 - 1 / CLASSES
-N, VALIDATION, TEST = 500, 200, 1000
-DRAWS = 3  # of random labels for the network without regularisers, whose gap is their mean
+N, VALIDATION, TEST = 500, 200, 2000  # or as many digits as are left
+DRAWS = 3  # of random labels where they are fitted: test errors are means, and the worst training error is shown
 GRIDS, REACH = {DIGITS: (8, 8), SIGNALS: (40,)}, {DIGITS: 1, SIGNALS: 2}  # of a translation, in pixels
-RECIPE = Recipe(steps=800, learning_rate=0.1, batch_size=50, schedule="linear")
+RECIPE = Recipe(steps=500, learning_rate=0.2, batch_size=50, schedule="linear")
 STOPS = 10  # times at which the validation loss is read
 
 
@@ -118,18 +119,20 @@ def _table(arm: str, streams: Streams) -> pd.DataFrame:
     drawn, seen = np.stack([y] * DRAWS), N + VALIDATION  # validation labels are redrawn too; test labels are not
     for labels, rng in zip(drawn, streams.rng("label noise").spawn(DRAWS), strict=True):
         labels[:seen], _ = data.corrupt_labels(y[:seen], 1.0, CLASSES, rng)
-    count = len(CROSSED)
-    settings = (*CROSSED, *[AT_RANDOM[NONE]] * (DRAWS - 1), *AT_RANDOM.values())
-    labels = np.stack([*[y] * count, *drawn[1:], *[drawn[0]] * len(AT_RANDOM)])
-    train, test = _errors(_Members(_network(X, streams), settings), pool, X, labels, streams)
-    crossed, plain = test[:count].reshape((2,) * len(REGULARISERS)), slice(count, count + DRAWS)
-    effects = [*_main_effects(crossed), (test - train)[plain, 0].mean()]
-    train[count + DRAWS - 1, 0] = train[plain, 0].max()  # a draw that is not fitted shall be seen
+    count, fitted = len(CROSSED), [[*AT_RANDOM].index(name) for name in FITTED]
+    settings = (*CROSSED, *[AT_RANDOM[name] for name in FITTED] * (DRAWS - 1), *AT_RANDOM.values())
+    labels = np.stack([*[y] * count, *np.repeat(drawn[1:], len(FITTED), axis=0), *[drawn[0]] * len(AT_RANDOM)])
+    train, test = _errors(_members(_network(X, streams), settings), pool, X, labels, streams)
+    crossed, last = test[:count].reshape((2,) * len(REGULARISERS)), slice(-len(AT_RANDOM), None)
+    draws = [np.vstack([part[count : last.start, 0].reshape(-1, len(FITTED)), part[last][fitted, 0]])
+             for part in (train, test)]  # fmt: skip
+    effects = [*_main_effects(crossed), (draws[1] - draws[0])[:, 0].mean()]
+    train[last][fitted, 0], test[last][fitted, 0] = draws[0].max(axis=0), draws[1].mean(axis=0)
     tables = [tidy({"crossed": crossed.ravel()}, setting=[_named(on) for on in SWITCHES]),
               tidy({"effect": effects}, setting=[*REGULARISERS, GAP])]  # fmt: skip
     for name, errors in (("train_error", train), ("test_error", test)):
         true = dict(zip(map(_named, SWITCHES), errors[:count].ravel(), strict=True))
-        end, stopped = errors[count + DRAWS - 1 :].T
+        end, stopped = errors[last].T
         random = dict(zip(AT_RANDOM, end, strict=True)) | {STOP: stopped[0], ALL: stopped[-1]}
         for kind, found, places in ((TRUE, true, SINGLE), (RANDOM, random, (*SINGLE[:-1], *STRONG, ALL))):
             tables.append(tidy({f"{name}, {kind}": [found[place] for place in places]}, setting=places))
@@ -149,41 +152,9 @@ def _main_effects(crossed: Array) -> list[float]:
 # ---- training ----------------------------------------------------------------------------------------------------
 
 
-class _Members:
-    """Networks with one hidden layer that start alike, with regularisers of their own."""
-
-    def __init__(self, net: nn.Sequential, settings: Sequence[Setting]) -> None:
-        first = next(net.parameters())
-        W, b, V, c = (value.detach().expand(len(settings), *value.shape).clone() for value in net.parameters())
-        scale = first.new_ones(len(settings), 1, len(first))
-        start = (W, b[:, None].clone(), V, c[:, None].clone(), scale, torch.zeros_like(scale))
-        self.parameters = [value.requires_grad_() for value in start]
-        strengths = {name: [setting.get(name, 0.0) for setting in settings] for name in USUAL}
-        self.decay, self.dropout = (first.new_tensor(strengths[name])[:, None, None] for name in (DECAY, DROPOUT))
-        self.shifted = torch.tensor(strengths[SHIFT]).bool().long()
-        self.normed = torch.tensor(strengths[NORM]).bool()[:, None, None]
-
-    def __len__(self) -> int:
-        return len(self.shifted)
-
-    def before(self, x: Tensor) -> Tensor:
-        """Return what goes into the hidden units (M, n, width)."""
-        return torch.baddbmm(self.parameters[1], x.expand(len(self), -1, -1), self.parameters[0].mT)
-
-    def outputs(self, z: Tensor, reference: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Normalise by mean and variance of a reference, where that is on, and multiply units by what is kept."""
-        _, _, V, c, scale, shift = self.parameters
-        mean = reference.mean(dim=1, keepdim=True)
-        variance = ((reference - mean) ** 2).mean(dim=1, keepdim=True)
-        factor = torch.where(self.normed, scale * torch.rsqrt(variance + 1e-5), 1.0)
-        hidden = torch.relu(torch.addcmul(torch.where(self.normed, shift - mean * factor, 0.0), z, factor))
-        return torch.baddbmm(c, hidden if kept is None else hidden * kept, V.mT)
-
-    def evaluated(self, x: Tensor) -> Tensor:
-        """Return the outputs without dropout, with the statistics of the training set, which comes first."""
-        with torch.no_grad():
-            z = self.before(x)
-            return self.outputs(z, z[:, :N])
+def _members(net: nn.Sequential, settings: Sequence[Setting]) -> Regularised:
+    strengths = ([setting.get(name, 0.0) for setting in settings] for name in USUAL)
+    return Regularised(net, *strengths)
 
 
 def _network(X: Array, streams: Streams, dtype: torch.dtype = torch.float32) -> nn.Sequential:
@@ -199,43 +170,44 @@ def _batches(seed: int) -> Iterator[Tensor]:
             yield order[first : first + size]
 
 
-def _descend(members: _Members, pool: Array, labels: Tensor, streams: Streams, steps: int) -> Iterator[int]:
+def _descend(members: Regularised, pool: Array, labels: Tensor, streams: Streams, steps: int) -> Iterator[int]:
     """Take SGD steps, the rate falling to zero at the end, and yield their number."""
-    moved = torch.from_numpy(pool).to(members.parameters[0].dtype)
+    moved, truth = torch.from_numpy(pool).to(members.dropout.dtype), labels[members.order]
     still = moved[len(moved) // 2]
     moves, drops = streams.rng("translations"), streams.rng("dropout")
-    optimiser = torch.optim.SGD(members.parameters, RECIPE.learning_rate, RECIPE.momentum, fused=True)
+    found = np.unique(members.dropout.numpy(), return_inverse=True)
+    strengths, which = torch.from_numpy(found[0])[:, None, None], torch.from_numpy(found[1])
+    momenta = [torch.zeros_like(value) for value in members.parameters]
     for step, batch in enumerate(islice(_batches(streams.seed("order")), steps)):
         chosen = torch.from_numpy(moves.integers(len(moved), size=len(batch)))
-        x = torch.stack([still[batch], moved[chosen, batch]])[members.shifted]
         uniform = torch.from_numpy(drops.random((len(batch), WIDTH), dtype=np.float32))
-        kept = (uniform >= members.dropout) / (1.0 - members.dropout)
-        z, truth = members.before(x), labels[:, batch]
-        logits = members.outputs(z, z, kept)
-        loss = functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="sum") / len(batch)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for value in members.parameters:
-            cast("Tensor", value.grad).addcmul_(members.decay, value.detach())
-        optimiser.param_groups[0]["lr"] = RECIPE.learning_rate * (1.0 - step / steps)
-        optimiser.step()
+        kept = ((uniform >= strengths) / (1.0 - strengths)).index_select(0, which)
+        gradients = members.differentiate(still[batch], moved[chosen, batch], truth[:, batch], kept)
+        rate = RECIPE.learning_rate * (1.0 - step / steps)
+        for value, momentum, slope, decay in zip(members.parameters, momenta, gradients, members.decays, strict=True):
+            momentum.mul_(RECIPE.momentum).add_(slope).addcmul_(decay, value)
+            value.sub_(momentum, alpha=rate)
         yield step + 1
 
 
-def _errors(members: _Members, pool: Array, X: Array, labels: NDArray[np.int64], streams: Streams) -> Array:
+def _errors(members: Regularised, pool: Array, X: Array, labels: NDArray[np.int64], streams: Streams) -> Array:
     """Return errors (training and test, members, at the end and where the validation loss was least)."""
-    inputs, truth = torch.from_numpy(X).float(), torch.from_numpy(labels)
+    parts = [N, VALIDATION, len(X) - N - VALIDATION]
+    train, held, test = torch.split(torch.from_numpy(X).float(), parts)
+    answers, wanted, rest = torch.split(torch.from_numpy(labels), parts, dim=1)
     times = set(np.geomspace(8, RECIPE.steps, STOPS).round().astype(int).tolist())
-    last, best = np.empty((2, len(members))), np.full(len(members), np.inf)
-    stopped, held = last, slice(N, N + VALIDATION)
-    for step in _descend(members, pool, truth[:, :N], streams, RECIPE.steps):
+    best = np.full(len(members), np.inf)
+    for step in _descend(members, pool, answers, streams, RECIPE.steps):
         if step in times:
-            logits = members.evaluated(inputs)
-            wrong = (logits.argmax(dim=-1) != truth).double()
-            last = np.stack([wrong[:, part].mean(dim=1).numpy() for part in (slice(N), slice(N + VALIDATION, None))])
-            losses = functional.cross_entropy(logits[:, held].mT, truth[:, held], reduction="none").mean(dim=1).numpy()
-            stopped, best = np.where(losses < best, last, stopped), np.minimum(losses, best)
-    return np.stack([last, stopped], axis=-1)
+            logits = members.evaluated(held, train)
+            losses = functional.cross_entropy(logits.mT, wanted, reduction="none").mean(dim=1).numpy()
+            members.stop(losses < best)
+            best = np.minimum(losses, best)
+    found = np.empty((2, len(members), 2))
+    for (i, (x, y)), stopped in product(enumerate(((train, answers), (test, rest))), (False, True)):
+        wrong = members.evaluated(x, train, stopped).argmax(dim=2) != y
+        found[i, :, int(stopped)] = wrong.double().mean(dim=1).numpy()
+    return found
 
 
 def _strength_zero(streams: Streams) -> pd.DataFrame:
@@ -243,12 +215,12 @@ def _strength_zero(streams: Streams) -> pd.DataFrame:
     pool, X, y = _samples(DIGITS, streams)
     recipe, inputs, labels = replace(RECIPE, steps=RECIPE.steps // 4), torch.from_numpy(X), torch.from_numpy(y)
     net = _network(X, streams, torch.float64)
-    members = _Members(net, [dict.fromkeys(USUAL, 0.0), *(ALONE[name] for name in USUAL)])
+    members = _members(net, [dict.fromkeys(USUAL, 0.0), *(ALONE[name] for name in USUAL)])
     for _ in _descend(members, pool, labels.expand(len(members), -1), streams, recipe.steps):
         pass
     networks.train([net], inputs[:N], labels[:N], recipe, streams.seed("order"))
     with torch.no_grad():
-        off = (members.evaluated(inputs) - net(inputs)).abs().amax(dim=(1, 2)).tolist()
+        off = (members.evaluated(inputs, inputs[:N]) - net(inputs)).abs().amax(dim=(1, 2)).tolist()
     return tidy({"at_zero": off[0], "least_change": min(off[1:])})
 
 
@@ -319,7 +291,7 @@ study = Study(
         "Greydanus, Kobak, Scaling down deep learning with MNIST-1D, ICML 2024",
     ),
     version="1",
-    cell_version="1",
+    cell_version="2",
     cells=cells,
     measure=measure,
     predict=predict,
@@ -331,22 +303,22 @@ study = Study(
     claims=(
         _at("memorizes", f"train_error, {RANDOM}", (NONE,), Identity(0.0), "random labels are fitted without "
             "regularisers"),
-        _at("still-memorizes", f"train_error, {RANDOM}", FITTED[1:], Less(0.01), "and with weight decay, dropout or "
-            "batch norm: less than a hundredth of them is wrong"),
+        _at("still-memorizes", f"train_error, {RANDOM}", FITTED[1:], Identity(0.0), "and with weight decay, dropout "
+            "or batch norm"),
         _at("stop-memorizing", f"train_error, {RANDOM}", NOT_FITTED, Greater(0.1), "translations, early stopping and "
             "strong regularisers leave more than a tenth of random labels wrong"),
         Claim("gap", "without any, the gap between test and training error on random labels is 1 - 1/K",
               Select("effect", over="arm", where=lambda rows: rows["setting"] == GAP).measured, Curve(0.05), CHANCE,
               arms=TABLES, quantities=("effect",)),
         Claim("not-sufficient", "none is sufficient: with weight decay, dropout or batch norm random labels leave the "
-              "same test error, to 5 %", _left, Equivalent(0.05), arms=TABLES, quantities=(f"test_error, {RANDOM}",)),
+              "same test error, to 3 %", _left, Equivalent(0.03), arms=TABLES, quantities=(f"test_error, {RANDOM}",)),
         _at("chance", f"test_error, {RANDOM}", (*FITTED, *NOT_FITTED), Curve(0.05), "which is 1 - 1/K under any "
             "regulariser", CHANCE, primary=False),
         Claim("not-necessary", "none is necessary: without any the network errs on less than half of what chance does "
               "on digits", Select(f"test_error, {TRUE}", DIGITS, where=lambda rows: rows["setting"] == NONE).measured,
               Less(CHANCE / 2), arms=(DIGITS,), quantities=(f"test_error, {TRUE}",)),
-        Claim("part-of-the-way", "and gets more than a third of the way from chance to the least error of all "
-              "settings, picked on the test set in favour of regularisers", _way, Greater(1 / 3), arms=TABLES,
+        Claim("most-of-the-way", "and gets more than half of the way from chance to the least error of all settings, "
+              "picked on the test set in favour of regularisers", _way, Greater(0.5), arms=TABLES,
               quantities=("crossed",)),
         *(_effects(f"effects-{name}", arm, _shares(arm), Equivalent(0.5), "main effects on the test error are less "
                    f"than half of the gap on random labels: {arm}")
@@ -366,7 +338,7 @@ study = Study(
                  quantities=("effect", f"test_error, {TRUE}", f"test_error, {RANDOM}"),
                  protects=("effects-digits", "effects-signals")),
         _at("true-chance", f"test_error, {TRUE}", (NONE,), Curve(0.05), "after true labels too, test error is at "
-            "chance", CHANCE, protects=("gap", "not-sufficient", "not-necessary", "part-of-the-way")),
+            "chance", CHANCE, protects=("gap", "not-sufficient", "not-necessary", "most-of-the-way")),
         _at("strong-memorize", f"train_error, {RANDOM}", tuple(STRONG), Identity(0.0), "random labels are fitted with "
             "strong regularisers", protects=("memorizes", "still-memorizes")),
         Claim("no-change", "each regulariser as usual makes no difference either", Select("least_change").measured,
@@ -389,14 +361,12 @@ study = Study(
         f"learn {N} digits of scikit-learn or signals of MNIST-1D.",
         f"Strengths are usual ones, not tuned: weight decay {USUAL[DECAY]:g}, a fifth of the hidden units dropped, "
         "translations by one pixel of a digit or two of a signal. The strong ones, with which random labels are not "
-        "fitted, and the number of steps, after which the others have fitted them, were chosen in a trial on two "
-        "seeds.",
+        "fitted, and learning rate and number of steps, after which the others have fitted them, were chosen in trials "
+        "on other seeds.",
         f"Early stopping takes the step of the least loss on {VALIDATION} other samples, among {STOPS}; their labels "
         "are redrawn where those of training are.",
         "Batch norm has the statistics of a batch in training, and those of the whole training set, not translated, "
         "in use; it stands before the ReLU, dropout after it.",
-        "After a trial on one seed three margins were widened: that regularisers leave the error on random labels the "
-        "same from 3 to 5 %, a third of the way in place of half, and fitted below 1 % in place of exactly.",
     ),
 )
 # fmt: on

@@ -78,7 +78,7 @@ def test_every_arm_gives_rows_that_are_a_function_of_the_replicate(short, arm):
 # ---- the program -------------------------------------------------------------------------------------------------
 
 
-def trained_alone(setting, pool, labels, steps):
+def trained_alone(setting, pool, labels, steps, until=None):
     """Train one network of torch's layers in a plain loop, on the batches, moves and masks of the replicate."""
     net = phenomenon._network(pool[0], streams(), torch.float64)
     norm = nn.BatchNorm1d(phenomenon.WIDTH, momentum=1.0, dtype=torch.float64) if NORM in setting else nn.Identity()
@@ -89,7 +89,7 @@ def trained_alone(setting, pool, labels, steps):
     p, order = setting.get(DROPOUT, 0.0), np.random.default_rng(streams().seed("order"))
     permuted = np.concatenate([order.permutation(N) for _ in range(2)])
     still = torch.from_numpy(pool[len(pool) // 2])
-    for step in range(steps):
+    for step in range(until or steps):
         batch = permuted[50 * step : 50 * (step + 1)]
         move = moves.integers(len(pool), size=50)
         places = move if SHIFT in setting else np.full(50, len(pool) // 2)
@@ -111,13 +111,26 @@ def trained_alone(setting, pool, labels, steps):
 def test_a_member_is_trained_as_a_network_alone(name):
     pool, X, y = phenomenon._samples(DIGITS, streams())
     labels, inputs, setting, steps = torch.from_numpy(y), torch.from_numpy(X), AT_RANDOM[name], 14
-    members = phenomenon._Members(phenomenon._network(X, streams(), torch.float64), [{}, setting, USUAL])
-    taken = [*phenomenon._descend(members, pool, labels.expand(3, -1), streams(), steps)]
+    others = [{SHIFT: 1.0}, {NORM: 1.0, DROPOUT: 0.5}, setting, USUAL, {}]  # not in the order in which they are stacked
+    members = phenomenon._members(phenomenon._network(X, streams(), torch.float64), others)
+    own = torch.stack([(labels + k) % CLASSES for k in range(len(others))])
+    taken = []
+    for step in phenomenon._descend(members, pool, own, streams(), steps):
+        taken.append(step)
+        if step == 10:
+            members.stop(np.array([True, True, False, True, True]))
+        if step == 12:
+            members.stop(np.array([False, False, True, False, False]))
     assert taken == [*range(1, steps + 1)]
-    alone = trained_alone(setting, pool, labels, steps)
+    alone = trained_alone(setting, pool, own[2], steps)
     with torch.no_grad():
         expected = alone(inputs)
-    torch.testing.assert_close(members.evaluated(inputs)[1], expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(members.evaluated(inputs, inputs[:N])[2], expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(members.evaluated(inputs[7:9], inputs[:N])[2], expected[7:9], rtol=0, atol=1e-9)
+    alone = trained_alone(setting, pool, own[2], steps, until=12)
+    with torch.no_grad():
+        expected = alone(inputs)
+    torch.testing.assert_close(members.evaluated(inputs, inputs[:N], True)[2], expected, rtol=0, atol=1e-9)
 
 
 def test_translations_are_those_of_a_plain_loop():
@@ -157,15 +170,16 @@ def test_labels_of_training_and_validation_are_redrawn_and_those_of_the_test_are
     measured(arm)
     labels, n = given["labels"], len(given["X"])
     truth = images.labels[order][:n]
-    assert len(labels) == len(CROSSED) + DRAWS - 1 + len(AT_RANDOM)
-    assert n == N + phenomenon.VALIDATION + 1000
+    assert len(labels) == len(CROSSED) + len(FITTED) * (DRAWS - 1) + len(AT_RANDOM)
+    assert n == min(len(images), N + phenomenon.VALIDATION + phenomenon.TEST)
     np.testing.assert_array_equal(labels[: len(CROSSED)], np.tile(truth, (len(CROSSED), 1)))
     np.testing.assert_array_equal(labels[:, N + 200 :], np.tile(truth[N + 200 :], (len(labels), 1)))
     redrawn = labels[len(CROSSED) :, : N + 200]
-    assert (redrawn[DRAWS:] == redrawn[DRAWS - 1]).all()
+    kinds = redrawn[: len(FITTED) * DRAWS : len(FITTED)]
+    np.testing.assert_array_equal(redrawn, np.repeat(kinds, [len(FITTED)] * (DRAWS - 1) + [len(AT_RANDOM)], axis=0))
     # A redrawn label changes with probability 9/10, and two draws agree in 1/10; six binomial standard deviations.
     for part, size in ((slice(N), N), (slice(N, N + 200), 200)):
-        draws = [truth[part], *redrawn[:DRAWS, part]]
+        draws = [truth[part], *kinds[:, part]]
         for one, other in combinations(draws, 2):
             assert np.mean(one != other) == pytest.approx(0.9, abs=6 * np.sqrt(0.09 / size))
 
@@ -190,16 +204,23 @@ def test_training_stops_where_the_validation_loss_is_least_and_does_not_look_at_
     sizes = {"train": N, "validation": phenomenon.VALIDATION, "test": 50}
     truth = np.random.default_rng(0).integers(CLASSES, size=sum(sizes.values()))
 
+    parts = {sizes["train"]: "train", sizes["validation"]: "validation", sizes["test"]: "test"}
+    answers = dict(zip(sizes, np.split(truth, np.cumsum([*sizes.values()])[:-1]), strict=True))
+
     class Members:
-        reading = -1
+        reading, stopped = -1, None
 
         def __len__(self):
             return 1
 
-        def evaluated(self, inputs):
-            Members.reading += 1
-            signs = np.concatenate([np.full(sizes[part], 2.0 * right[part][Members.reading] - 1) for part in sizes])
-            return torch.from_numpy(np.eye(CLASSES)[truth] * signs[:, None])[None]
+        def stop(self, here):
+            self.stopped = Members.reading if here[0] else self.stopped
+
+        def evaluated(self, x, train, stopped=False):
+            part = parts[len(x)]
+            Members.reading += part == "validation"
+            sign = 2.0 * right[part][self.stopped if stopped else Members.reading] - 1
+            return torch.from_numpy(np.eye(CLASSES)[answers[part]] * sign)[None]
 
     monkeypatch.setattr(phenomenon, "STOPS", 4)
     monkeypatch.setattr(phenomenon, "_descend", lambda *rest: iter(range(1, phenomenon.RECIPE.steps + 1)))
@@ -225,7 +246,7 @@ def test_main_effects_are_differences_of_means(short):
 
 def test_rows_say_which_network_they_are_of(short, monkeypatch):
     """Errors that number the networks: 10 for each, and 1 more where it was stopped."""
-    count = len(CROSSED) + DRAWS - 1 + len(AT_RANDOM)
+    count = len(CROSSED) + len(FITTED) * (DRAWS - 1) + len(AT_RANDOM)
     numbered = np.stack([np.add.outer(10 * np.arange(count), [0, 1]), np.add.outer(10 * np.arange(count), [0, 1])])
     monkeypatch.setattr(phenomenon, "_errors", lambda *rest: numbered.astype(float))
     rows = measured(DIGITS)
@@ -236,7 +257,7 @@ def test_rows_say_which_network_they_are_of(short, monkeypatch):
         assert tables["crossed"][phenomenon._named([*switch, True])] == 10 * number + 1
     single = {name: tables["crossed"][name] for name in (NONE, *REGULARISERS, ALL)}
     assert tables[f"test_error, {TRUE}"].to_dict() == single
-    first = 10 * (len(CROSSED) + DRAWS - 1)
+    first = 10 * (count - len(AT_RANDOM))
     expected = {name: first + 10 * k for k, name in enumerate(AT_RANDOM)}
     expected |= {STOP: first + 1, ALL: expected[ALL] + 1}
     assert tables[f"train_error, {RANDOM}"].to_dict() == expected
@@ -247,15 +268,19 @@ def test_rows_say_which_network_they_are_of(short, monkeypatch):
 
 
 def test_the_gap_is_a_mean_over_draws_and_the_worst_training_error_is_shown(short, monkeypatch):
-    errors = np.zeros((2, len(CROSSED) + DRAWS - 1 + len(AT_RANDOM), 2))
-    errors[0, len(CROSSED), 0] = 0.3  # of training, in the first draw
-    errors[1, len(CROSSED) : len(CROSSED) + DRAWS, 0] = 0.9, 0.7, 0.8
+    first, count = len(CROSSED), len(FITTED) * (DRAWS - 1) + len(AT_RANDOM)
+    errors = np.zeros((2, first + count, 2))
+    errors[0, first, 0] = 0.3  # of training, in the first draw
+    errors[1, first : first + DRAWS * len(FITTED) : len(FITTED), 0] = 0.9, 0.7, 0.8
+    errors[1, [first + 3, first + len(FITTED) + 3, first + count - 4], 0] = 0.6, 0.5, 0.4  # batch norm
     monkeypatch.setattr(phenomenon, "_errors", lambda *rest: errors)
     rows = measured(SIGNALS)
     tables = {name: part.set_index("setting")["value"] for name, part in rows.groupby("quantity")}
     assert tables[f"train_error, {RANDOM}"][NONE] == 0.3
-    assert tables[f"test_error, {RANDOM}"][NONE] == 0.8
+    assert tables[f"test_error, {RANDOM}"][NONE] == pytest.approx(0.8)
+    assert tables[f"test_error, {RANDOM}"][NORM] == pytest.approx(0.5)
     assert tables["effect"][GAP] == pytest.approx(0.7)
+    assert FITTED[3] == [*AT_RANDOM][-4] == NORM
 
 
 def test_names_of_settings_differ():
