@@ -98,7 +98,7 @@ DIGITS_RATES = {
 
 
 def cells(preset: Preset) -> list[Cell]:
-    """Every arm once a replicate; all rates and weight decays, and all feature noises, are trained in one stack."""
+    """Every arm once a replicate, with all rates and weight decays, or all feature noises."""
     return [Cell(arm, {}, k) for arm, count in REPLICATES[preset].items() for k in range(count)]
 
 
