@@ -57,7 +57,7 @@ ARMS = (REPLACED, EPOCHS, INJECTED, NETWORK, NET_REPLACED, NET_EPOCHS, FIXED_RAT
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {RESCALED: 2},
     "quick": {REPLACED: 24, EPOCHS: 12, INJECTED: 24}
-    | {NETWORK: 6, NET_REPLACED: 8, NET_EPOCHS: 8, FIXED_RATE: 6, FIXED_RATIO: 6, RESCALED: 2},
+    | {NETWORK: 6, NET_REPLACED: 10, NET_EPOCHS: 8, FIXED_RATE: 6, FIXED_RATIO: 6, RESCALED: 2},
     "full": dict.fromkeys(ARMS, 100),
 }
 ETA = 0.1
@@ -348,7 +348,8 @@ def _weaker(rows: pd.DataFrame) -> Any:
 
 
 def _contrast(rows: pd.DataFrame) -> Any:
-    return Select("slope", NET_EPOCHS).measured(rows) - Select("slope", NET_REPLACED).measured(rows)
+    epochs, replaced = (Select("slope", arm).measured(rows) for arm in (NET_EPOCHS, NET_REPLACED))
+    return (epochs - replaced).dropna()  # where both were measured
 
 
 LINEAR, NETS, SHARP = (REPLACED, EPOCHS, INJECTED), (NET_REPLACED, NET_EPOCHS), (FIXED_RATE, FIXED_RATIO)
