@@ -54,7 +54,7 @@ SAME_DATA = (BLIND, LEARNT, NARROW, WIDE, FEW, MANY)
 # In quick enough for the family of all studies, whose levels fall as it grows; set after a run had left claims open.
 REPLICATES = {
     "smoke": dict.fromkeys(THEOREM, 6) | dict.fromkeys(SAME_DATA, 3),
-    "quick": dict.fromkeys(THEOREM, 36) | dict.fromkeys(SAME_DATA, 24),
+    "quick": dict.fromkeys(THEOREM, 36) | dict.fromkeys(SAME_DATA, 40),
     "full": dict.fromkeys((*THEOREM, *SAME_DATA), 200),
 }
 
