@@ -78,7 +78,7 @@ CHANCE = 1 - 1 / CLASSES
 N, VALIDATION, TEST = 500, 200, 2000  # or as many digits as are left
 DRAWS = 3  # of random labels where they are fitted: test errors are means, and the worst training error is shown
 GRIDS, REACH = {DIGITS: (8, 8), SIGNALS: (40,)}, {DIGITS: 1, SIGNALS: 2}  # of a translation, in pixels
-RECIPE = Recipe(steps=500, learning_rate=0.2, batch_size=50, schedule="linear")
+RECIPE = Recipe(steps=700, learning_rate=0.2, batch_size=50, schedule="linear")
 STOPS = 10  # times at which the validation loss is read
 
 
