@@ -25,7 +25,7 @@ from pyphenom.theory import gradient_flow
 
 Array: TypeAlias = NDArray[np.float64]
 
-REPLICATES = {"smoke": 10, "quick": 60, "full": 600}
+REPLICATES = {"smoke": 10, "quick": 80, "full": 600}
 SIGNAL_NOISE = 0.5  # one scale: signal 1
 TIMES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 

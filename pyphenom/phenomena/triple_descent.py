@@ -31,7 +31,7 @@ from pyphenom.theory import eigenframework, sphere
 Array: TypeAlias = NDArray[np.float64]
 Samples: TypeAlias = tuple[int, ...]
 
-REPLICATES = {"smoke": 6, "quick": 32, "full": 600}
+REPLICATES = {"smoke": 6, "quick": 48, "full": 600}
 D, WIDTH, TEST_POINTS = 50, 400, 400
 TARGETS = 10  # linear, of power 1, each with label noise of its own: one factorisation serves all
 FIRST, VALLEY, LAST = 10, 150, 800
