@@ -74,7 +74,7 @@ SEEDS = {"": 20, "ggn_": 5}  # of the distribution, and thrice as many of the tr
 # What varies more gets more replicates; in quick what is exact, or a control that is far off, gets fewer.
 REPLICATES = {"smoke": 1, "quick": 10, "full": 60}
 OTHERS = {
-    "quick": {DIGITS: 20, WIDTHS: 30, NONE: 6, **dict.fromkeys(REGRESSION.values(), 3)},
+    "quick": {DIGITS: 20, WIDTHS: 30, QUADRATURE: 16, NONE: 6, **dict.fromkeys(REGRESSION.values(), 3)},
     "full": {DIGITS: 120, WIDTHS: 180},
 }
 
