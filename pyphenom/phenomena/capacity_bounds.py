@@ -64,7 +64,11 @@ Net: TypeAlias = tuple[Array, Array, Array, Array]
 def cells(preset: Preset) -> list[Cell]:
     """Every label law once a replicate, with all widths; widths and laws of a replicate share points and seeds."""
     widths, (steps, more) = " ".join(map(str, WIDTHS[preset])), STEPS[preset]
-    return [Cell(arm, {"widths": widths, "steps": steps, "more_steps": more}, k) for k in range(REPLICATES[preset]) for arm in ARMS]
+    return [
+        Cell(arm, {"widths": widths, "steps": steps, "more_steps": more}, k)
+        for k in range(REPLICATES[preset])
+        for arm in ARMS
+    ]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
