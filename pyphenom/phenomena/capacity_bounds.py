@@ -63,8 +63,12 @@ Net: TypeAlias = tuple[Array, Array, Array, Array]
 
 def cells(preset: Preset) -> list[Cell]:
     """Every label law once a replicate, with all widths; widths and laws of a replicate share points and seeds."""
-    given = {"widths": " ".join(map(str, WIDTHS[preset])), "steps": STEPS[preset][0], "more_steps": STEPS[preset][1]}
-    return [Cell(arm, given, k) for k in range(REPLICATES[preset]) for arm in ARMS]
+    widths, (steps, more) = " ".join(map(str, WIDTHS[preset])), STEPS[preset]
+    return [
+        Cell(arm, {"widths": widths, "steps": steps, "more_steps": more}, k)
+        for k in range(REPLICATES[preset])
+        for arm in ARMS
+    ]
 
 
 def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
@@ -176,7 +180,7 @@ def _noisy_errors(net: Net, X: Array, signs: Array, scales: Array, rng: np.rando
             np.maximum(hidden, 0.0, out=hidden)
             outputs[k, draw], squares[k, draw] = hidden @ v + c, np.einsum("ij,ij->i", hidden, hidden)
     spread = scales[:, None, None] * np.sqrt(squares + 1.0)
-    return np.asarray(bounds.exact_binary_risk(signs * outputs, spread)).mean(axis=1)
+    return np.asarray(np.mean(bounds.exact_binary_risk(signs * outputs, spread), axis=1))
 
 
 def _measures(end: nn.Module, start: nn.Module, x: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
