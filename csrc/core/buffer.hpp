@@ -18,25 +18,26 @@ namespace pyphenom {
 template <class T>
 struct HugePages {
     using value_type = T;
+    static constexpr std::size_t page = std::size_t{1} << 21, worth_a_page = page / 2;
 
     HugePages() = default;
     template <class U>
     HugePages(const HugePages<U>&) {}
 
     T* allocate(std::size_t count) {
-        constexpr std::size_t page = std::size_t{1} << 21;
         const std::size_t bytes = count * sizeof(T);
-        if (bytes < page) return static_cast<T*>(::operator new(bytes));
-        void* memory = std::aligned_alloc(page, (bytes + page - 1) / page * page);
+        if (bytes < worth_a_page) return static_cast<T*>(::operator new(bytes));
+        const std::size_t pages = (bytes + page - 1) / page * page;
+        void* memory = std::aligned_alloc(page, pages);
         if (!memory) throw std::bad_alloc();
 #ifdef __linux__
-        madvise(memory, bytes, MADV_HUGEPAGE);  // a request: where it is refused, small pages do
+        madvise(memory, pages, MADV_HUGEPAGE);  // a request: where it is refused, small pages do
 #endif
         return static_cast<T*>(memory);
     }
 
     void deallocate(T* memory, std::size_t count) {
-        if (count * sizeof(T) < (std::size_t{1} << 21))
+        if (count * sizeof(T) < worth_a_page)
             ::operator delete(memory);
         else
             std::free(memory);

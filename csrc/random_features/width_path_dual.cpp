@@ -395,12 +395,14 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at) 
         // afresh: a product with few columns costs as much as one with a block's
         blas::multiply_symmetric(K_inverse, y, alpha);
         blas::gemm('T', 'N', 1.0, M(S_.data(), n_, m_), y, 0.0, predictions);
-        for (Index i = 0; i < n_; ++i) state_.diagonal[i] = K_inverse(i, i);
     } else {
         blas::gemm('N', 'N', -1.0, k, E_g, 1.0, alpha);
         blas::gemm('N', 'N', 1.0, U, E_g, 1.0, predictions);
-        for (Index j = 0; j < b; ++j) subtract_squares(k.col(j), state_.diagonal.data(), n_);
     }
+    if (pending_ == 0)
+        for (Index i = 0; i < n_; ++i) state_.diagonal[i] = K_inverse(i, i);
+    else
+        for (Index j = 0; j < b; ++j) subtract_squares(k.col(j), state_.diagonal.data(), n_);
     for (Index t = 0; t < targets_; ++t) state_.norm2[t] = dot(y.col(t), state_.alpha.data() + t * n_, n_);
     state_.inverse_norm2 = 0;
     for (double d : state_.diagonal) state_.inverse_norm2 += d;
