@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from pyphenom.networks.stack import Layer, Stack
 
@@ -50,9 +51,13 @@ def gradients_of(layers: Sequence[Layer], loss: str) -> Gradients:
 
 
 def descent(vector: Tensor, recipe: Recipe) -> Callable[[float], None]:
-    """Return the function that moves a vector with a gradient by a step of SGD, as torch's SGD does."""
-    momentum, weight_decay = recipe.momentum, recipe.weight_decay
-    theta, slope, velocity = vector.detach(), cast("Tensor", vector.grad), torch.zeros_like(vector)
+    """Return the function that moves a vector with a gradient by a step, as torch's optimisers do."""
+    theta, slope = vector.detach(), cast("Tensor", vector.grad)
+    return (_adam if recipe.optimiser == "adam" else _sgd)(theta, slope, recipe)
+
+
+def _sgd(theta: Tensor, slope: Tensor, recipe: Recipe) -> Callable[[float], None]:
+    momentum, weight_decay, velocity = recipe.momentum, recipe.weight_decay, torch.zeros_like(theta)
 
     def step(rate: float) -> None:
         if weight_decay:
@@ -63,32 +68,46 @@ def descent(vector: Tensor, recipe: Recipe) -> Callable[[float], None]:
     return step
 
 
+def _adam(theta: Tensor, slope: Tensor, recipe: Recipe) -> Callable[[float], None]:
+    """Step as torch.optim.Adam with its defaults does, less what its class does at each, which costs more."""
+    means, squares, count = torch.zeros_like(theta), torch.zeros_like(theta), torch.zeros((), dtype=torch.float32)
+    constants = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": recipe.weight_decay}
+
+    def step(rate: float) -> None:
+        adam([theta], [slope], [means], [squares], [], [count],
+             fused=True, amsgrad=False, maximize=False, lr=rate, **constants)  # fmt: skip
+
+    return step
+
+
 Forward: TypeAlias = Callable[[Tensor], Tensor]
 Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
 """(dL/d after, before, after, whether dL/d before is wanted) to dL/d before."""
 
 
 def _linear(weight: Tensor, bias: Tensor) -> Forward:
-    W, b = weight.detach(), bias.detach()
+    W, b, shape = weight.detach(), bias.detach()[..., None], (*bias.shape, -1)
+    all_W, all_b = W.flatten(0, 1), b.flatten(0, 1)
 
     def forward(x: Tensor) -> Tensor:
         if x.ndim == 2:  # of all members: one product
-            return torch.addmm(b.reshape(-1, 1), W.flatten(0, 1), x).view(*b.shape, -1)
-        return torch.baddbmm(b[..., None], W, x)
+            return torch.addmm(all_b, all_W, x).view(shape)
+        return torch.baddbmm(b, W, x)
 
     return forward
 
 
 def _linear_back(weight: Tensor, bias: Tensor) -> Backward:
-    W, W_slope, b_slope = weight.detach(), cast("Tensor", weight.grad), cast("Tensor", bias.grad)
+    transposed, W_slope, b_slope = weight.detach().mT, cast("Tensor", weight.grad), cast("Tensor", bias.grad)
+    all_slope = W_slope.flatten(0, 1)
 
     def backward(slope: Tensor, before: Tensor, after: Tensor, further: bool) -> Tensor:
         if before.ndim == 2:
-            torch.mm(slope.flatten(0, 1), before.T, out=W_slope.flatten(0, 1))
+            torch.mm(slope.flatten(0, 1), before.T, out=all_slope)
         else:
             torch.bmm(slope, before.mT, out=W_slope)
         torch.sum(slope, 2, out=b_slope)
-        return torch.bmm(W.mT, slope) if further else slope
+        return torch.bmm(transposed, slope) if further else slope
 
     return backward
 

@@ -223,7 +223,7 @@ def steps_of(
     else:
         vector = by_hand.vector_of(stack)
         fill = by_hand.gradients_of(layers, recipe.loss)
-        move = by_hand.descent(vector, recipe) if recipe.optimiser == "sgd" else _optimiser([vector], recipe)
+        move = by_hand.descent(vector, recipe)
     seen, samples, truth = None, inputs, targets
 
     def step(batch: Tensor | None, rate: float) -> None:
