@@ -16,13 +16,14 @@ from torch.optim.adam import adam
 from pyphenom.networks.stack import Layer, Stack
 
 if TYPE_CHECKING:
+    from pyphenom.networks._blocks import Blocks
     from pyphenom.networks.training import Recipe
 
 Gradients: TypeAlias = Callable[[Tensor, Tensor], None]
 """Fill the gradients of the stack: from samples (b, d) or (M, b, d), and labels (1 or M, b) or targets (.., b, K)."""
 
 
-def vector_of(stack: Stack) -> Tensor:
+def vector_of(stack: Stack | Blocks) -> Tensor:
     """Make parameters and gradients of a stack the parts of one vector and its gradient, and return it."""
     values = list(stack.parameters.values())
     vector = torch.cat([value.detach().flatten() for value in values])
@@ -35,9 +36,9 @@ def vector_of(stack: Stack) -> Tensor:
 
 def gradients_of(layers: Sequence[Layer], loss: str) -> Gradients:
     """Return the function that fills the gradients of the sum of the mean losses, once `vector_of` has made room."""
-    forward = [_linear(*layer) if isinstance(layer, tuple) else _FUNCTIONS[layer][0] for layer in layers]
-    backward = [_linear_back(*layer) if isinstance(layer, tuple) else _FUNCTIONS[layer][1] for layer in layers]
-    slope_of = _squared if loss == "squared" else _cross_entropy
+    forward = [linear(*layer) if isinstance(layer, tuple) else FUNCTIONS[layer][0] for layer in layers]
+    backward = [linear_back(*layer) if isinstance(layer, tuple) else FUNCTIONS[layer][1] for layer in layers]
+    slope_of = SLOPES[loss]
 
     def fill(samples: Tensor, truth: Tensor) -> None:
         values = [samples.mT]
@@ -85,7 +86,7 @@ Backward: TypeAlias = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
 """(dL/d after, before, after, whether dL/d before is wanted) to dL/d before."""
 
 
-def _linear(weight: Tensor, bias: Tensor) -> Forward:
+def linear(weight: Tensor, bias: Tensor) -> Forward:
     W, b, shape = weight.detach(), bias.detach()[..., None], (*bias.shape, -1)
     all_W, all_b = W.flatten(0, 1), b.flatten(0, 1)
 
@@ -97,7 +98,7 @@ def _linear(weight: Tensor, bias: Tensor) -> Forward:
     return forward
 
 
-def _linear_back(weight: Tensor, bias: Tensor) -> Backward:
+def linear_back(weight: Tensor, bias: Tensor) -> Backward:
     transposed, W_slope, b_slope = weight.detach().mT, cast("Tensor", weight.grad), cast("Tensor", bias.grad)
     all_slope = W_slope.flatten(0, 1)
 
@@ -120,7 +121,7 @@ def _tanh_back(slope: Tensor, before: Tensor, after: Tensor, further: bool) -> T
     return cast("Tensor", torch.ops.aten.tanh_backward(slope, after))
 
 
-_FUNCTIONS: dict[type[nn.Module], tuple[Forward, Backward]] = {
+FUNCTIONS: dict[type[nn.Module], tuple[Forward, Backward]] = {
     nn.ReLU: (torch.relu, _relu_back),
     nn.Tanh: (torch.tanh, _tanh_back),
     nn.Identity: (lambda x: x, lambda slope, before, after, further: slope),
@@ -136,3 +137,6 @@ def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 
 def _squared(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets.mT).mul_(2.0 / outputs.shape[-1])
+
+
+SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"squared": _squared, "cross-entropy": _cross_entropy}

@@ -123,13 +123,11 @@ def _network(width: int, streams: Streams, copy: int = 0) -> torch.nn.Module:
 
 def _widths(noisy: bool, streams: Streams) -> pd.DataFrame:
     X, y, probes = _signals(WIDTH_N, noisy, streams)
-    tables: list[pd.DataFrame] = []
-    for widths in (WIDTHS[:6], WIDTHS[6:]):  # in one stack all would cost as much as the widest
-        members = [(width, copy) for width in widths for copy in range(COPIES.get(width, 1))]
-        models = [_network(width, streams, copy) for width, copy in members]
-        history = networks.train(models, X, y, WIDTH_RECIPE, streams.seed("order"), probes=probes)
-        tables.append(_rows("width", [width for width, _ in members], _readings(history, -1)))
-    return pd.concat(tables).groupby(["quantity", "width"])["value"].mean().reset_index()
+    members = [(width, copy) for width in WIDTHS for copy in range(COPIES.get(width, 1))]
+    models = [_network(width, streams, copy) for width, copy in members]
+    history = networks.train(models, X, y, WIDTH_RECIPE, streams.seed("order"), probes=probes)
+    table = _rows("width", [width for width, _ in members], _readings(history, -1))
+    return table.groupby(["quantity", "width"])["value"].mean().reset_index()
 
 
 def _counts(streams: Streams) -> pd.DataFrame:
