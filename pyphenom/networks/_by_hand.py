@@ -72,11 +72,12 @@ def _sgd(theta: Tensor, slope: Tensor, recipe: Recipe) -> Callable[[float], None
 def _adam(theta: Tensor, slope: Tensor, recipe: Recipe) -> Callable[[float], None]:
     """Step as torch.optim.Adam with its defaults does, less what its class does at each, which costs more."""
     means, squares, count = torch.zeros_like(theta), torch.zeros_like(theta), torch.zeros((), dtype=torch.float32)
-    constants = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": recipe.weight_decay}
+    weight_decay = recipe.weight_decay
 
     def step(rate: float) -> None:
         adam([theta], [slope], [means], [squares], [], [count],
-             fused=True, amsgrad=False, maximize=False, lr=rate, **constants)  # fmt: skip
+             fused=True, amsgrad=False, maximize=False,
+             lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=weight_decay)  # fmt: skip
 
     return step
 

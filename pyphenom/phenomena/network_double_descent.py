@@ -239,7 +239,7 @@ def _more_than(arm: str, other: str, quantity: str, axis: str, at: Any, to: Any,
 def _cliff(rows: pd.DataFrame) -> Any:
     """Return the statistic: the log of the loss of 30 fresh units, over that of the chain where the reuse ends."""
     after, before = (Select("test_loss", arm, "width").measured(rows) for arm in (FRESH, ALWAYS))
-    return np.log(after[LAST] / before[SWITCH]).to_frame("difference")
+    return (after[LAST].apply(np.log) - before[SWITCH].apply(np.log)).to_frame("difference")
 
 
 def _location(arm: str, quantity: str, axis: str, valley: list[int]) -> Any:
