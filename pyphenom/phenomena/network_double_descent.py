@@ -50,7 +50,8 @@ ARMS = (NOISY, CLEAN, SAMPLES, WIDE, CRITICAL, WIDE_CLEAN, FRESH, ALWAYS)
 # A replicate of every arm takes a few seconds; in smoke learning only has to make rows, and claims stay open.
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1),
-    "quick": dict.fromkeys(ARMS, 8) | {NOISY: 12, CLEAN: 10, SAMPLES: 10, WIDE: 12, CRITICAL: 10},
+    "quick": dict.fromkeys(ARMS, 8)
+    | {NOISY: 12, CLEAN: 10, SAMPLES: 10, WIDE: 12, CRITICAL: 10, FRESH: 10, ALWAYS: 10},
     "full": dict.fromkeys(ARMS, 40),
 }
 POOL, TEST_POINTS = 8000, 6000
