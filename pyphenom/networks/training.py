@@ -16,6 +16,7 @@ from torch.nn import functional
 from pyphenom._arrays import as_integer, as_real, one_of
 from pyphenom.networks import _by_hand as by_hand
 from pyphenom.networks._batches import batches
+from pyphenom.networks._blocks import Blocks
 from pyphenom.networks._checks import checked_inputs, checked_targets
 from pyphenom.networks.probes import Probe
 from pyphenom.networks.stack import Stack
@@ -176,10 +177,14 @@ def train(
     stack.check(inputs[:2])
     targets = checked_targets(stack, inputs, targets, recipe.loss)
     drawn = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
-    advance = steps_of(stack, inputs, targets, recipe, masks is not None)
+    together = masks is None and subsets is None and isinstance(order, int)  # all members see the same batches
+    blocks = Blocks.of(models, stack) if together else None
+    advance = steps_of(stack, inputs, targets, recipe, masks is not None, blocks)
     read: list[dict[str, NDArray[np.float64]]] = []
 
     def probe(step: int) -> None:
+        if blocks and (step in times or step == recipe.steps):
+            blocks.write()
         if step in times:
             read.append(_read(probes, stack))
 
@@ -214,16 +219,24 @@ def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64
 
 
 def steps_of(
-    stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, masked: bool = False
+    stack: Stack,
+    inputs: Tensor,
+    targets: Tensor,
+    recipe: Recipe,
+    masked: bool = False,
+    blocks: Blocks | None = None,
 ) -> Callable[[Tensor | None, float], None]:
-    """Return the function that takes a step on a batch, (b,) or (M, b) or None for all samples, at a learning rate."""
+    """Return the function that takes a step on a batch, (b,) or (M, b) or None for all samples, at a learning rate.
+
+    With blocks of the stack these are moved, on batches (b,) only, and the stack is not.
+    """
     layers = stack.layers() if inputs.ndim == 2 else None
     if layers is None:
         move = _optimiser([value for value in stack.parameters.values() if value.requires_grad], recipe)
     else:
-        vector = by_hand.vector_of(stack)
-        fill = by_hand.gradients_of(layers, recipe.loss)
-        move = by_hand.descent(vector, recipe) if recipe.optimiser == "sgd" else _optimiser([vector], recipe)
+        vector = by_hand.vector_of(blocks or stack)
+        fill = blocks.gradients(recipe.loss) if blocks else by_hand.gradients_of(layers, recipe.loss)
+        move = by_hand.descent(vector, recipe)
     seen, samples, truth = None, inputs, targets
 
     def step(batch: Tensor | None, rate: float) -> None:

@@ -17,7 +17,6 @@ from pyphenom.phenomena.network_double_descent import (
     REUSE_WIDTHS,
     SAMPLES,
     SWITCH,
-    UP_TO,
     WIDE,
     study,
 )
@@ -67,12 +66,18 @@ def test_noise_is_on_the_training_labels_alone(short):
 
 
 def test_arms_share_what_they_do_not_change(short):
-    rows = {arm: phenomenon.measure(Cell(arm, {}, 0), Streams(0, study.name, 0)) for arm in (FRESH, UP_TO, ALWAYS)}
+    rows = {arm: phenomenon.measure(Cell(arm, {}, 0), Streams(0, study.name, 0)) for arm in (FRESH, ALWAYS)}
+    rows["reuse up to 12 units"] = phenomenon._reuse(SWITCH, Streams(0, study.name, 0))
     loss = {arm: t[t["quantity"] == "test_loss"].set_index("width")["value"] for arm, t in rows.items()}
     reused = [width for width in REUSE_WIDTHS if width <= SWITCH]
-    np.testing.assert_allclose(loss[UP_TO][reused], loss[ALWAYS][reused], rtol=1e-6)
-    np.testing.assert_allclose(loss[UP_TO][LAST], loss[FRESH][LAST], rtol=1e-5)  # float32, in different stacks
+    np.testing.assert_allclose(loss["reuse up to 12 units"][reused], loss[ALWAYS][reused], rtol=1e-6)
+    np.testing.assert_allclose(
+        loss["reuse up to 12 units"][LAST], loss[FRESH][LAST], rtol=1e-5
+    )  # float32, in different stacks
     assert abs(loss[ALWAYS][LAST] - loss[FRESH][LAST]) > 1e-3
+    cliff = np.log(loss["reuse up to 12 units"][LAST] / loss["reuse up to 12 units"][SWITCH])  # of a sweep of its own
+    together = pd.concat([rows[arm].assign(arm=arm, replicate=0) for arm in (FRESH, ALWAYS)])
+    np.testing.assert_allclose(phenomenon._cliff(together), cliff, rtol=1e-4)
 
 
 def test_replicates_of_an_arm_share_no_stream():
@@ -87,7 +92,7 @@ def test_crossing_and_location_of_known_curves():
 
 def test_guards_see_what_did_not_fit(short):
     guards = {guard.id: guard for guard in study.guards}
-    for id, arm in (("widest-fits", NOISY), ("chain-fits", UP_TO), ("few-fit", SAMPLES), ("wide-fits", WIDE)):
+    for id, arm in (("widest-fits", NOISY), ("chain-fits", ALWAYS), ("few-fit", SAMPLES), ("wide-fits", WIDE)):
         rows = phenomenon.measure(Cell(arm, {}, 0), Streams(0, study.name, 0)).assign(arm=arm)
         if arm == WIDE:
             rows["step"] = rows["step"].replace(30, FITTED)
