@@ -70,11 +70,9 @@ GRID = tuple(round(0.16 + 0.02 * k, 2) for k in range(23))
 SIGNAL, DECAY = 5.0, 2.0  # norm of all coefficients; how fast the visible part of it grows with p
 HIDDEN_RATIOS = (0.1, 0.2, 0.3, 0.42, 0.6, 1.0, 2.0, 3.0)
 DIP, PEAK, BEYOND = 0.3, 0.42, 1.0
-TRAINED_N, TRAINED_RATIOS = 200, (0.2, 1.0, 2.0)
-STEPS, MOMENTUM = 1000, 0.99
+TRAINED_N, TRAINED_RATIOS, STEPS, MOMENTUM = 200, (0.2, 1.0, 2.0), 1000, 0.99
 
-TEST = 5000
-NEWTON_STEPS = 100
+TEST, NEWTON_STEPS = 5000, 100
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -110,7 +108,6 @@ def _labels(logits: Array, rng: Generator) -> Array:
 
 
 def _tidy_each(numbers: Sequence[dict[str, float]], ratios: Sequence[float]) -> pd.DataFrame:
-    """Return rows of the same quantities at every ratio."""
     return tidy({name: [each[name] for each in numbers] for name in numbers[0]}, ratio=ratios)
 
 
@@ -175,10 +172,7 @@ def _solution(X: Array, y: Array) -> tuple[Array, bool]:
 
 
 def _most_likely(rows: Array) -> Array:
-    """Minimise the logistic loss by Newton's method, with steps halved until the loss falls.
-
-    Where the data are separable there is no minimum, and what is returned is the first iterate that separates them.
-    """
+    """Minimise the logistic loss by Newton's method with halved steps; on separable data, stop once it separates."""
     w = np.zeros(rows.shape[1])
     for _ in range(NEWTON_STEPS):
         margins = rows @ w
