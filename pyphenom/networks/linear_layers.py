@@ -41,12 +41,12 @@ def train_linear(
     """
     A = torch.from_numpy(rows)
     seen = (torch.arange(A.shape[1]) < torch.tensor(counts)[:, None]).to(A)
-    weights, rates = torch.zeros_like(seen, requires_grad=True), seen / torch.tensor(counts)[:, None]
-    optimiser = torch.optim.SGD([weights], lr=1.0, momentum=momentum)
+    weights, velocity = torch.zeros_like(seen), torch.zeros_like(seen)
+    rates = seen / torch.tensor(counts)[:, None]
     for _ in range(steps):
-        weights.grad = rates * (log_loss_slopes(weights.detach() @ A.T) @ A)
-        optimiser.step()
-    return [w[:count] for w, count in zip(weights.detach().numpy(), counts, strict=True)]
+        velocity.mul_(momentum).addcmul_(rates, log_loss_slopes(weights @ A.T) @ A)
+        weights.sub_(velocity)
+    return [w[:count] for w, count in zip(weights.numpy(), counts, strict=True)]
 
 
 def log_loss_slopes(margins: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def update(
     first.lerp_(gradient, 0.1)
     second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
     scale = float(np.sqrt(1.0 - 0.99**step))  # both sides of the quotient times it: fewer passes
-    size = second.sqrt().add_(1e-8 * scale)
+    size = second.clamp(min=1e-37).sqrt_().add_(1e-8 * scale)  # roots of zeros and denormals are many times as slow
     return weights - (rate * scale / (1.0 - 0.9**step)) * first.div(size)
 
 

@@ -58,10 +58,7 @@ TRAINED, COMPARED, TURNS = (DESCENT, ADAM, DECOUPLED), (CLEAN, CONCENTRATED, DEN
 ARMS = (*TRAINED, *COMPARED, *TURNS, CONVEX, *DIGITS.values())
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1),
-    "quick": dict.fromkeys(ARMS, 8)
-    | dict.fromkeys(TURNS, 10)
-    | dict.fromkeys(DIGITS.values(), 6)
-    | {DENSE: 10, CONCENTRATED: 16, CONVEX: 6},
+    "quick": dict.fromkeys(ARMS, 6) | dict.fromkeys(TURNS, 8) | {FOURTH: 10, DENSE: 8, CONCENTRATED: 16},
     "full": dict.fromkeys(ARMS, 40),
 }
 
@@ -84,7 +81,7 @@ SPARSITIES = (30, 45, 70)
 MULTIPLES = tuple(2.0 ** np.arange(-1.0, 1.6, 0.5))  # of the predicted threshold
 TURN_RULES = {SIGNS: ("sign", 3), FOURTH: ("sign", 4), STARTS: ("adam", 3)}
 
-RIDGE, CONVEX_STEPS = 0.01, 2000
+RIDGE, CONVEX_STEPS = 0.01, 500
 DIGITS_TRAINED, DIGITS_VALIDATED, HIDDEN = 300, 400, 128
 DIGITS_STEPS, BATCH = 300, 50
 DIGITS_RATES = {
@@ -171,12 +168,17 @@ def _turns(arm: str, streams: Streams) -> pd.DataFrame:
     for sparsity, rng in zip(SPARSITIES, streams.rng("data").spawn(len(SPARSITIES)), strict=True):
         images = draw_patches(N, TURN_DIMENSION, sparsity, TURN_DEVIATION, rng)
         growth, threshold = _predicted(sparsity, power)
-        weights, loss = train_patches(rule, first.expand(len(multiples), -1, -1, -1), images, threshold * multiples,
-                                      TURN_RATE, 0.0, power=power, steps=2000, until=TURN_LOSS)  # fmt: skip
-        learned = (weights[..., 0] * CLASSES[..., 0]).double().numpy()[:, begun]
-        share = (np.sign(learned) * np.abs(learned) ** power).sum(1) / (np.abs(learned) ** power).sum(1)
-        place = _crossing(np.log(multiples), share)
-        numbers = {"log_ratio": place, "threshold": (found := threshold * np.exp(place)), "loss": loss}
+        shares, losses = list[float](), list[float]()
+        for alpha in threshold * multiples:
+            weights, loss = train_patches(rule, first[None], images, alpha, TURN_RATE, 0.0, power=power, steps=2000,
+                                          until=TURN_LOSS)  # fmt: skip
+            learned = (weights[0, ..., 0] * CLASSES[..., 0]).double().numpy()[begun]
+            shares.append(float((np.sign(learned) * np.abs(learned) ** power).sum() / (np.abs(learned) ** power).sum()))
+            losses.append(loss)
+            if shares[-1] < 0.0:
+                break  # only where it first turns matters
+        place = _crossing(np.log(multiples), np.array(shares))
+        numbers = {"log_ratio": place, "threshold": (found := threshold * np.exp(place)), "loss": max(losses)}
         numbers["by_norms"] = np.log(found * (sparsity * TURN_DEVIATION**2) ** (power - 1))
         numbers["one_power_less"] = np.log(found * growth ** (power - 2))
         tables.append(tidy(numbers, sparsity=sparsity, growth=growth))
@@ -207,7 +209,7 @@ def _convex(arm: str, streams: Streams) -> pd.DataFrame:
     ridges = torch.tensor([[RIDGE], [0.0]], dtype=torch.float64)
     steepest = 1.0 / (float(torch.linalg.matrix_norm(Z, 2)) ** 2 / (4 * N) + RIDGE)
     ends = {}
-    for rule, rate in (("gradient", steepest), ("adam", 0.01)):
+    for rule, rate in (("gradient", steepest), ("adam", 0.1)):
         weights, memory = first.expand(2, -1), list[Tensor]()
         for step in range(1, CONVEX_STEPS + 1):
             gradient = ridges * weights - torch.sigmoid(-weights @ Z.T) @ Z / N

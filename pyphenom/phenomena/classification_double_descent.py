@@ -70,11 +70,9 @@ GRID = tuple(round(0.16 + 0.02 * k, 2) for k in range(23))
 SIGNAL, DECAY = 5.0, 2.0  # norm of all coefficients; how fast the visible part of it grows with p
 HIDDEN_RATIOS = (0.1, 0.2, 0.3, 0.42, 0.6, 1.0, 2.0, 3.0)
 DIP, PEAK, BEYOND = 0.3, 0.42, 1.0
-TRAINED_N, TRAINED_RATIOS = 200, (0.2, 1.0, 2.0)
-STEPS, MOMENTUM = 1000, 0.99
+TRAINED_N, TRAINED_RATIOS, STEPS, MOMENTUM = 200, (0.2, 1.0, 2.0), 1000, 0.99
 
-TEST = 5000
-NEWTON_STEPS = 100
+TEST, NEWTON_STEPS = 5000, 100
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -109,8 +107,12 @@ def _labels(logits: Array, rng: Generator) -> Array:
     return np.where(rng.random(len(logits)) < expit(logits), 1.0, -1.0)
 
 
+def _tidy_each(numbers: Sequence[dict[str, float]], ratios: Sequence[float]) -> pd.DataFrame:
+    return tidy({name: [each[name] for each in numbers] for name in numbers[0]}, ratio=ratios)
+
+
 def _limit(arm: str, streams: Streams) -> pd.DataFrame:
-    tables = []
+    results = []
     for ratio in RATIOS:
         p, repeats = round(ratio * N), REPEATS.get(ratio, 1)
         found = []
@@ -123,10 +125,9 @@ def _limit(arm: str, streams: Streams) -> pd.DataFrame:
         Z, labels = _drawn(arm, TEST, 1, streams.rng(f"test {ratio}"))
         cosines = np.array([each.weights[0] for each in found])
         wrong = ndtr(-np.outer(cosines / np.sqrt(1.0 - cosines**2), labels * Z[:, 0]))
-        numbers = {"margin": np.mean([each.margin for each in found]), "cosine": cosines.mean(), "error": wrong.mean(),
-                   "gap": max(each.gap for each in found)}  # fmt: skip
-        tables.append(tidy(numbers, ratio=ratio))
-    return pd.concat(tables)
+        results.append({"margin": float(np.mean([each.margin for each in found])), "cosine": float(cosines.mean()),
+                        "error": float(wrong.mean()), "gap": max(each.gap for each in found)})  # fmt: skip
+    return _tidy_each(results, RATIOS)
 
 
 def _edge(arm: str, streams: Streams) -> pd.DataFrame:
@@ -162,15 +163,21 @@ def _task(n: int, ratios: Sequence[float], rng: Generator) -> tuple[Array, Array
 
 def _solution(X: Array, y: Array) -> tuple[Array, bool]:
     """Return where descent ends: the max-margin classifier, or the maximum-likelihood estimate where there is none."""
+    rows = X * y[:, None]
+    few = X.shape[1] < PEAK * len(X)  # then data are rarely separable, and Newton's method is the cheaper proof
+    if few and (rows @ (w := _most_likely(rows))).min() <= 0.0:
+        return w, False
     found = hard_margin(X, y)
-    return (found.weights, True) if found.separable else (_most_likely(X * y[:, None]), False)
+    return (found.weights, True) if found.separable else (_most_likely(rows), False)
 
 
 def _most_likely(rows: Array) -> Array:
-    """Minimise the logistic loss by Newton's method, with steps halved until the loss falls."""
+    """Minimise the logistic loss by Newton's method with halved steps; on separable data, stop once it separates."""
     w = np.zeros(rows.shape[1])
     for _ in range(NEWTON_STEPS):
         margins = rows @ w
+        if margins.min() > 0.0:
+            break
         slope = -rows.T @ expit(-margins)
         step = -np.linalg.solve((rows.T * (expit(margins) * expit(-margins))) @ rows, slope)
         loss, fall, size = np.logaddexp(0.0, -margins).sum(), float(slope @ step), 1.0
@@ -196,27 +203,27 @@ def _hidden(streams: Streams) -> pd.DataFrame:
     for at, rng in enumerate(streams.rng("data").spawn(max(REPEATS.values()))):
         ratios = [ratio for ratio in HIDDEN_RATIOS if at < REPEATS.get(ratio, 1)]
         X, y, beta = _task(N, ratios, rng)
-        for ratio in ratios:
-            p = round(ratio * N)
+        results = []
+        for p in (round(ratio * N) for ratio in ratios):
             w, separable = _solution(X[:, :p], y)
             cosine, error = _test_error(w, beta[:p], *test)
-            tables.append(tidy({"cosine": cosine, "error": error, "separable": float(separable)}, ratio=ratio))
+            results.append({"cosine": cosine, "error": error, "separable": float(separable)})
+        tables.append(_tidy_each(results, ratios))
     return pd.concat(tables).groupby(["quantity", "ratio"], sort=False)["value"].mean().reset_index()
 
 
 def _trained(streams: Streams) -> pd.DataFrame:
     X, y, beta = _task(TRAINED_N, TRAINED_RATIOS, streams.rng("data"))
-    test, tables = streams.rng("test").standard_normal((2, TEST)), []
+    test, results = streams.rng("test").standard_normal((2, TEST)), []
     counts = [round(ratio * TRAINED_N) for ratio in TRAINED_RATIOS]
     ends = train_linear(X * y[:, None], counts, STEPS, MOMENTUM)
-    for ratio, p, w in zip(TRAINED_RATIOS, counts, ends, strict=True):
+    for p, w in zip(counts, ends, strict=True):
         target, separable = _solution(X[:, :p], y)
         cosine, error = _test_error(w, beta[:p], *test)
         apart = np.linalg.norm(w / np.linalg.norm(w) - target / np.linalg.norm(target))
-        numbers = {"cosine": cosine, "error": error, "angle": 2.0 * np.arcsin(apart / 2.0),
-                   "fits": float(np.min(y * (X[:, :p] @ w)) > 0), "separable": float(separable)}  # fmt: skip
-        tables.append(tidy(numbers, ratio=ratio))
-    return pd.concat(tables)
+        results.append({"cosine": cosine, "error": error, "angle": float(2.0 * np.arcsin(apart / 2.0)),
+                        "fits": float(np.min(y * (X[:, :p] @ w)) > 0), "separable": float(separable)})  # fmt: skip
+    return _tidy_each(results, TRAINED_RATIOS)
 
 
 # ---- predictions -------------------------------------------------------------------------------------------------
@@ -231,8 +238,7 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
         numbers = {"margin": found.margin, "cosine": found.cosine, "error": found.error,
                    "margin without signal": null.margin,
                    "scaled margin": np.asarray(found.margin) / np.sqrt(N * ratios)}  # fmt: skip
-        table = tidy(numbers, ratio=ratios)
-        tables.append(table.assign(arm=arm, band=table["value"].abs() * 2.0 / (N * table["ratio"])))
+        tables.append(_banded(arm, N, tidy(numbers, ratio=ratios)))
     for arm in EDGES:
         threshold = max_margin.separability_threshold(LINKS[arm])
         exact = arm == COIN
@@ -247,12 +253,16 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     for arm, n, measured_at in ((HIDDEN, N, HIDDEN_RATIOS), (TRAINED, TRAINED_N, TRAINED_RATIOS)):
         ratios = np.union1d([*measured_at, kink], np.geomspace(measured_at[0], measured_at[-1], 40))
         descent = classifier_descent.double_descent(ratios, SIGNAL, DECAY)
-        visible = SIGNAL * np.sqrt(np.asarray(hidden_features.visible_share(ratios, DECAY)))
-        careless = [classifier_descent.descent_limit(ratio, max_margin.Logistic(strength)).error
-                    for ratio, strength in zip(ratios, visible, strict=True)]  # fmt: skip
-        table = tidy({"error": descent.error, "cosine": descent.cosine, "no hidden noise": careless}, ratio=ratios)
-        tables.append(table.assign(arm=arm, band=table["value"].abs() * 2.0 / (n * table["ratio"])))
+        tables.append(_banded(arm, n, tidy({"error": descent.error, "cosine": descent.cosine}, ratio=ratios)))
+    visible = SIGNAL * np.sqrt(np.asarray(hidden_features.visible_share(HIDDEN_RATIOS, DECAY)))
+    careless = [classifier_descent.descent_limit(ratio, max_margin.Logistic(strength)).error
+                for ratio, strength in zip(HIDDEN_RATIOS, visible, strict=True)]  # fmt: skip
+    tables.append(_banded(HIDDEN, N, tidy({"no hidden noise": careless}, ratio=HIDDEN_RATIOS)))
     return pd.concat(tables)
+
+
+def _banded(arm: str, n: int, table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(arm=arm, band=table["value"].abs() * 2.0 / (n * table["ratio"]))
 
 
 def _cover(ratios: Array) -> Array:
