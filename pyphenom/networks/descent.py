@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
@@ -43,9 +44,13 @@ class Landscape:
             end, start = end + value.numel(), end
             value.data = flat[start:end].view_as(value)
         self._values = flat.numpy()
-        self._free = np.concatenate([np.full(value.numel(), value.requires_grad) for value in parameters])
+        free = np.concatenate([np.full(value.numel(), value.requires_grad) for value in parameters])
+        places = np.flatnonzero(free)
+        # In one piece they are copied many times faster than through a mask.
+        whole = bool(places.size) and len(places) == places[-1] - places[0] + 1
+        self._free: Any = slice(places[0], places[-1] + 1) if whole else free
         self._linear = curvature.linearize(model, loss, inputs, targets)
-        self.theta: Array = self._values[self._free]
+        self.theta: Array = self._values[self._free].copy()
         self._vectors: Any = None
         self.certain = True
         """Whether every sharpness that was read came from a converged eigenpair."""
@@ -175,16 +180,17 @@ def descend(
     point, run = Landscape(model, loss, inputs, targets), Descent(least=steps)
     velocity, crossed, last = np.zeros_like(point.theta), False, steps
     for step in range(at_most * steps + 1):
-        run.losses.append(point.loss)
+        now = point.loss
+        run.losses.append(now)
         if step % every == 0:
             run.steps.append(step)
             run.sharpness.append(point.sharpness())
             if run.sharpness[-1] > limit and not crossed:
                 crossed, last = True, max(steps, int(longer * step))
-        if (crossed and step >= last) or not np.isfinite(point.loss):
+        if (crossed and step >= last) or not math.isfinite(now):
             break
         gradient = point.gradient()
-        velocity = momentum * velocity + gradient
+        velocity = momentum * velocity + gradient if momentum else gradient
         point.move(point.theta - step_size * (gradient + momentum * velocity if nesterov else velocity))
     run.certain = point.certain
     return run
@@ -255,5 +261,6 @@ def take_steps(point: Landscape, steps: int, step_size: float, momentum: float =
     steps, step_size = as_integer("steps", steps, 0), as_real("step_size", step_size)
     momentum, velocity = as_real("momentum", momentum), np.zeros_like(point.theta)
     for _ in range(steps):
-        velocity = momentum * velocity + point.gradient()
+        gradient = point.gradient()
+        velocity = momentum * velocity + gradient if momentum else gradient
         point.move(point.theta - step_size * velocity)
