@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from pyphenom import curvature
@@ -36,7 +37,7 @@ class Landscape:
     (4.5, array([3.]), 1.0)
     """
 
-    def __init__(self, model: nn.Module, loss: Any, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, model: nn.Module, loss: Any, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         # All parameters become views of one array, so that a step is one copy instead of one for each.
         parameters = list(model.parameters())
         flat, end = parameters_to_vector(parameters).detach().clone(), 0
@@ -75,8 +76,8 @@ class Landscape:
         return self._linear.outputs()
 
     def sharpness(self) -> float:
-        """Return the largest eigenvalue of the Hessian, found from the eigenvector of the last call."""
-        pairs = curvature.eigsh(self._linear.hessian(), 1, tol=1e-4, v0=self._vectors)
+        """Return the largest eigenvalue of the Hessian, to a thousandth, from the eigenvector of the last call."""
+        pairs = curvature.eigsh(self._linear.hessian(), 1, tol=1e-3, v0=self._vectors)
         self._vectors = pairs.vectors
         self.certain &= pairs.status.converged
         return float(pairs.values[0])
@@ -113,8 +114,8 @@ class Descent:
 
 def descend(
     model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
     step_size: float,
     *,
     limit: float,
