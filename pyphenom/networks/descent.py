@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from pyphenom import curvature
@@ -35,7 +37,7 @@ class Landscape:
     (4.5, array([3.]), 1.0)
     """
 
-    def __init__(self, model: nn.Module, loss: Any, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, model: nn.Module, loss: Any, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         # All parameters become views of one array, so that a step is one copy instead of one for each.
         parameters = list(model.parameters())
         flat, end = parameters_to_vector(parameters).detach().clone(), 0
@@ -43,9 +45,13 @@ class Landscape:
             end, start = end + value.numel(), end
             value.data = flat[start:end].view_as(value)
         self._values = flat.numpy()
-        self._free = np.concatenate([np.full(value.numel(), value.requires_grad) for value in parameters])
+        free = np.concatenate([np.full(value.numel(), value.requires_grad) for value in parameters])
+        places = np.flatnonzero(free)
+        # In one piece they are copied many times faster than through a mask.
+        whole = bool(places.size) and len(places) == places[-1] - places[0] + 1
+        self._free: Any = slice(places[0], places[-1] + 1) if whole else free
         self._linear = curvature.linearize(model, loss, inputs, targets)
-        self.theta: Array = self._values[self._free]
+        self.theta: Array = self._values[self._free].copy()
         self._vectors: Any = None
         self.certain = True
         """Whether every sharpness that was read came from a converged eigenpair."""
@@ -70,8 +76,8 @@ class Landscape:
         return self._linear.outputs()
 
     def sharpness(self) -> float:
-        """Return the largest eigenvalue of the Hessian, found from the eigenvector of the last call."""
-        pairs = curvature.eigsh(self._linear.hessian(), 1, tol=1e-4, v0=self._vectors)
+        """Return the largest eigenvalue of the Hessian, to a thousandth, from the eigenvector of the last call."""
+        pairs = curvature.eigsh(self._linear.hessian(), 1, tol=1e-3, v0=self._vectors)
         self._vectors = pairs.vectors
         self.certain &= pairs.status.converged
         return float(pairs.values[0])
@@ -108,8 +114,8 @@ class Descent:
 
 def descend(
     model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
     step_size: float,
     *,
     limit: float,
@@ -175,16 +181,17 @@ def descend(
     point, run = Landscape(model, loss, inputs, targets), Descent(least=steps)
     velocity, crossed, last = np.zeros_like(point.theta), False, steps
     for step in range(at_most * steps + 1):
-        run.losses.append(point.loss)
+        now = point.loss
+        run.losses.append(now)
         if step % every == 0:
             run.steps.append(step)
             run.sharpness.append(point.sharpness())
             if run.sharpness[-1] > limit and not crossed:
                 crossed, last = True, max(steps, int(longer * step))
-        if (crossed and step >= last) or not np.isfinite(point.loss):
+        if (crossed and step >= last) or not math.isfinite(now):
             break
         gradient = point.gradient()
-        velocity = momentum * velocity + gradient
+        velocity = momentum * velocity + gradient if momentum else gradient
         point.move(point.theta - step_size * (gradient + momentum * velocity if nesterov else velocity))
     run.certain = point.certain
     return run
@@ -255,5 +262,6 @@ def take_steps(point: Landscape, steps: int, step_size: float, momentum: float =
     steps, step_size = as_integer("steps", steps, 0), as_real("step_size", step_size)
     momentum, velocity = as_real("momentum", momentum), np.zeros_like(point.theta)
     for _ in range(steps):
-        velocity = momentum * velocity + point.gradient()
+        gradient = point.gradient()
+        velocity = momentum * velocity + gradient if momentum else gradient
         point.move(point.theta - step_size * velocity)

@@ -73,10 +73,10 @@ WINDOW = 0.3  # the share of a run, its last, in which the plateau is read
 # In quick enough for the family of all studies, whose levels fall as it grows; set after a run had left claims open.
 # The loss beyond the crossing, the flow and the catapult vary most.
 ARMS = (*LIMIT_OF, FLOW, LINEAR, MINIMAL, CATAPULT)
-MORE = dict.fromkeys(DESCENT.values(), 18) | {FLOW: 20, CATAPULT: 36, POLYAK: 10, NESTEROV: 10}
+MORE = dict.fromkeys(DESCENT.values(), 15) | {FLOW: 14, CATAPULT: 30, POLYAK: 8, NESTEROV: 8}
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2),
-    "quick": dict.fromkeys(ARMS, 5) | dict.fromkeys(DIGITS.values(), 7) | MORE,
+    "quick": dict.fromkeys(ARMS, 5) | dict.fromkeys(DIGITS.values(), 6) | MORE,
     "full": dict.fromkeys(ARMS, 60),
 }
 
@@ -159,19 +159,18 @@ def _beside_flow(streams: Streams) -> pd.DataFrame:
     step_size, ahead = 2 / FLOW_LIMIT, 50 * 2 / FLOW_LIMIT  # in time: a step, and the 50 to the next reading
     point, flow = (Landscape(model, "half_squared", X, y) for model, X, y in (_chebyshev(streams), _chebyshev(streams)))
     steps, distances, sharpness, crossing = list[int](), list[float](), list[float](), 0
-    for step in range(FLOW_STEPS + 1):
-        if step % 50 == 0:
-            steps.append(step)
-            distances.append(float(np.sqrt(np.mean((point.outputs() - flow.outputs()) ** 2))))
-            sharpness.append(flow.sharpness())
-            if not crossing and point.sharpness() > FLOW_LIMIT:
-                crossing = len(steps) - 1
-            if crossing and len(steps) > 1.5 * crossing:
-                break
-            parts = int(np.ceil(ahead * sharpness[-1] / 1.5))  # steps of 2.8 over the sharpness would be unstable
-            for _ in range(parts):
-                networks.runge_kutta(flow, ahead / parts)
-        point.move(point.theta - step_size * point.gradient())
+    for step in range(0, FLOW_STEPS + 1, 50):
+        steps.append(step)
+        distances.append(float(np.sqrt(np.mean((point.outputs() - flow.outputs()) ** 2))))
+        sharpness.append(flow.sharpness())
+        if not crossing and point.sharpness() > FLOW_LIMIT:
+            crossing = len(steps) - 1
+        if crossing and len(steps) > 1.5 * crossing:
+            break
+        parts = int(np.ceil(ahead * sharpness[-1] / 1.5))  # steps of 2.8 over the sharpness would be unstable
+        for _ in range(parts):
+            networks.runge_kutta(flow, ahead / parts)
+        networks.take_steps(point, 50, step_size)
     before, behind = np.interp(np.array([0.9, 1.3]) * crossing, np.arange(len(steps)), distances)
     times = step_size * np.array(steps)
     course = tidy({"sharpness": sharpness, "distance": _log10(distances)}, time=times)
