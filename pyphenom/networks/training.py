@@ -237,7 +237,8 @@ def steps_of(
         vector = by_hand.vector_of(blocks or stack)
         fill = blocks.gradients(recipe.loss) if blocks else by_hand.gradients_of(layers, recipe.loss)
         move = by_hand.descent(vector, recipe)
-    seen, samples, truth = None, inputs, targets
+    # Of all samples the transpose, which the written-out steps read, lies in order: products with it are twice as fast.
+    seen, samples, truth = None, inputs if layers is None else inputs.mT.contiguous().mT, targets
 
     def step(batch: Tensor | None, rate: float) -> None:
         nonlocal seen, samples, truth

@@ -65,7 +65,7 @@ TIMES = (5, 10, 20, 40, 80, 160, 320)
 SMALL = 0.01  # size of the labels of the lazy network
 
 RESTARTS, TRUTH, SAMPLES, INPUTS, FRESH = 16, 8, 200, 10, 1000
-RESTART_STEPS = {"smoke": 200, "quick": 1000, "full": 1000}
+RESTART_STEPS = {"smoke": 200, "quick": 600, "full": 1000}
 RESTART_RECIPE = Recipe(1000, 0.02, loss="squared", optimiser="adam", schedule="linear")
 
 RIDGES = (0.03, 0.3, 3.0)
@@ -122,19 +122,28 @@ class _Network:
         fitted = np.einsum("ik,tk,jk,rj->rti", self.vectors, shares, self.vectors, labels, optimize=True)
         return fitted, np.asarray(effective_parameters.counts(shares).trace)
 
-    def degrees(self, labels: Array, scale: float, at: Sequence[int]) -> Array:
-        """Return the generalised degrees of freedom at some times: the trace of the kernel, and those of the rest."""
-        rest = bounds.generalised_degrees(lambda Y: self.fit(Y, at) - self.linear(Y, at)[0], labels, scale, PAIRS,
-                                          self.seed, together=True)  # fmt: skip
-        return np.asarray(rest.value + self.linear(labels[None], at)[1])
+    def degrees(self, labels: Array, scale: float, at: Sequence[int], also: Array) -> tuple[Array, Array]:
+        """Return the generalised degrees of freedom at some times, and what is fitted to other rows of labels.
+
+        The former are the trace of the kernel, and those of the rest. All rows share their steps.
+        """
+        found: list[Array] = []
+
+        def rest(Y: Array) -> Array:
+            fitted = self.fit(np.concatenate([Y, also]), at)
+            found.append(fitted[len(Y) :])
+            return fitted[: len(Y)] - self.linear(Y, at)[0]
+
+        count = bounds.generalised_degrees(rest, labels, scale, PAIRS, self.seed, together=True)
+        return np.asarray(count.value + self.linear(labels[None], at)[1]), found[0]
 
 
 def _widths(streams: Streams) -> pd.DataFrame:
     X, mean = _regression(streams)
     labels, at = mean + SIGMA * streams.rng("label noise").standard_normal(N), (EARLY, LATE)
     nets = [_Network(X, width, streams) for width in WIDTHS]
-    count = np.stack([net.degrees(labels, 0.1 * SIGMA, at) for net in nets])
-    risk = np.stack([((net.fit(labels[None], at)[0] - mean) ** 2).mean(axis=1) for net in nets])
+    counts, fits = zip(*[net.degrees(labels, 0.1 * SIGMA, at, labels[None]) for net in nets], strict=True)
+    count, risk = np.stack(counts), np.stack([((fitted[0] - mean) ** 2).mean(axis=1) for fitted in fits])
     P = np.array([net.parameters for net in nets])
     slope = np.polyfit(np.log(P), np.log(count), 1)[0]
     over = [tidy({f"GDF after {step} steps": count[:, k], f"risk after {step} steps": risk[:, k]}, parameters=P)
@@ -149,8 +158,7 @@ def _course(streams: Streams) -> pd.DataFrame:
     net = _Network(X, UNITS, streams)
     noise = SIGMA * streams.rng("label noise").standard_normal((PAIRS, N))
     noise = np.concatenate([noise, -noise])
-    fitted = net.fit(mean + noise, TIMES)
-    count = net.degrees(mean + noise[0], 0.1 * SIGMA, TIMES)
+    count, fitted = net.degrees(mean + noise[0], 0.1 * SIGMA, TIMES, mean + noise)
     train = ((fitted - (mean + noise)[:, None]) ** 2).mean(axis=(0, 2))
     risk = ((fitted - mean) ** 2).mean(axis=(0, 2))
     # The squares of the noise are left out of both errors, and the mean is taken for what the kernel makes of noise.
@@ -170,7 +178,7 @@ def _lazy(size: float, streams: Streams) -> pd.DataFrame:
     net = _Network(X, UNITS, streams, torch.float64)
     labels = net.start + size * (mean + SIGMA * streams.rng("label noise").standard_normal(N))
     at = (EARLY, LATE)
-    count, trace = net.degrees(labels, 0.1 * size * SIGMA, at), net.linear(labels[None], at)[1]
+    count, trace = net.degrees(labels, 0.1 * size * SIGMA, at, labels[None][:0])[0], net.linear(labels[None], at)[1]
     return tidy({"GDF": count, "trace": trace, "off": np.log(count / trace)}, step=at)
 
 

@@ -92,7 +92,10 @@ def test_the_count_is_the_sum_of_derivatives(small, monkeypatch):
     for i in range(len(X)):
         step = 1e-3 * np.eye(len(X))[i]
         slow += (trained(net, X, labels + step, 6) - trained(net, X, labels - step, 6))[i] / 2e-3
-    assert net.degrees(labels, 1e-3, (2, 6))[1] == pytest.approx(slow, rel=1e-8)
+    others = np.stack([labels, -2.0 * labels])
+    count, fitted = net.degrees(labels, 1e-3, (2, 6), others)
+    assert count[1] == pytest.approx(slow, rel=1e-8)
+    np.testing.assert_allclose(fitted[:, 1], [trained(net, X, row, 6) for row in others], rtol=1e-9)
 
 
 def test_small_labels_leave_the_kernel_in_charge(small):
