@@ -63,8 +63,7 @@ def _sgd(theta: Tensor, slope: Tensor, recipe: Recipe) -> Callable[[float], None
     def step(rate: float) -> None:
         if weight_decay:
             slope.add_(theta, alpha=weight_decay)
-        velocity.mul_(momentum).add_(slope)
-        theta.add_(velocity, alpha=-rate)
+        theta.add_(velocity.mul_(momentum).add_(slope) if momentum else slope, alpha=-rate)
 
     return step
 
@@ -133,7 +132,7 @@ def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
     """(softmax - one-hot) / b."""
     slope = torch.softmax(outputs, 1)
     where = labels[:, None].expand(len(outputs), 1, -1)
-    return slope.scatter_add_(1, where, slope.new_full((), -1.0).expand(where.shape)).div_(labels.shape[-1])
+    return slope.scatter_(1, where, -1.0, reduce="add").div_(labels.shape[-1])
 
 
 def _squared(outputs: Tensor, targets: Tensor) -> Tensor:

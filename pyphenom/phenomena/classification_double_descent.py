@@ -53,7 +53,7 @@ LIMITS, EDGES = (LOGISTIC, MIXTURE), (COIN, LOGISTIC_EDGE, MIXTURE_EDGE)
 ARMS = (*LIMITS, *EDGES, HIDDEN, TRAINED)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2),
-    "quick": dict.fromkeys(LIMITS, 64) | dict.fromkeys(EDGES, 30) | {HIDDEN: 36, TRAINED: 24},
+    "quick": dict.fromkeys(LIMITS, 64) | dict.fromkeys(EDGES, 30) | {HIDDEN: 44, TRAINED: 24},
     "full": dict.fromkeys(LIMITS, 400) | dict.fromkeys(EDGES, 200) | {HIDDEN: 500, TRAINED: 60},
 }
 

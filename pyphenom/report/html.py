@@ -212,7 +212,7 @@ def _figure(image: Image) -> dict[str, str]:
     arms = f" Arms: {'; '.join(figure.arms)}." if len(figure.arms) > 1 else ""
     axes = f"{figure.y_label[:1].upper()}{figure.y_label[1:]} against {figure.x_label}"
     text = f"{axes}: theory as lines, measured means as points with intervals.{arms}"
-    source = f"data:image/svg+xml;base64,{base64.b64encode(image.svg).decode()}"
+    source = f"data:image/png;base64,{base64.b64encode(image.png).decode()}"
     return {"caption": figure.caption, "source": source, "text": text}
 
 

@@ -1,4 +1,4 @@
-"""The figures of results, each drawn once: as PNG for the folder of its study, as SVG for the page."""
+"""The figures of results, each drawn once: for the folder of its study and for the page."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from .figures import check_labels, draw, rendered
 
 @dataclass(frozen=True)
 class Image:
-    """A declared figure in both formats, or the reason why it could not be drawn.
+    """A declared figure as PNG, or the reason why it could not be drawn.
 
     Attributes
     ----------
     figure : Figure
         What its study declares.
-    png, svg : bytes
-        Content of the files; empty if it could not be drawn.
+    png : bytes
+        Content of the file; empty if it could not be drawn.
     problem : str
         The reason, in words; empty otherwise.
     """
 
     figure: Figure
     png: bytes = b""
-    svg: bytes = b""
     problem: str = ""
 
 
@@ -73,6 +72,4 @@ def _image(figure: Figure, rows: pd.DataFrame) -> Image:
             check_labels(canvas, figure.name)
         except ValueError as error:
             return Image(figure, problem=str(error))
-        png = rendered(canvas, "png")
-        canvas.set_layout_engine("none")  # all have found their places, and finding them is half of the work
-        return Image(figure, png, rendered(canvas, "svg"))
+        return Image(figure, rendered(canvas, "png"))

@@ -121,9 +121,9 @@ def test_the_same_result_is_the_same_page(tmp_path):
     assert html([replace(first, **times)]) == html([replace(second, **times)])
 
 
-def test_figures_are_drawings_with_words(result):
+def test_figures_are_pictures_with_words(result):
     (image,) = Page(html([result])).all("img")
-    assert b"<svg" in base64.b64decode(image["src"].removeprefix("data:image/svg+xml;base64,"))
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     assert image["alt"].startswith("Mean. Mean against location")
     broken = replace(study, figures=(*study.figures, Figure("no", "Nothing", "nothing", "location", "x", "y")))
     page = Page(html([replace(result, study=broken)]))

@@ -17,18 +17,10 @@ def result(tmp_path):
     return replace(found, study=replace(study, figures=(nothing, unlabelled, *study.figures)))
 
 
-def test_both_formats_show_the_figure(result):
+def test_an_image_is_the_figure_or_the_reason_why_not(result):
     nothing, unlabelled, image = images([result])["toy"]
-    canvas = draw(image.figure, result.rows)
-    assert image.png == rendered(canvas, "png")
-    # Found anew for the other format, the places would differ by less than a point.
-    assert image.svg.startswith(b"<?xml")
-    assert abs(image.svg.count(b"<path") - rendered(canvas, "svg").count(b"<path")) <= 2
-    assert (nothing.png, nothing.svg, nothing.problem) == (
-        b"",
-        b"",
-        "figure 'no': no rows of 'nothing' over 'location'",
-    )
+    assert image.png == rendered(draw(image.figure, result.rows), "png")
+    assert (nothing.png, nothing.problem) == (b"", "figure 'no': no rows of 'nothing' over 'location'")
     assert (unlabelled.png, unlabelled.problem) == (b"", "bare: an axis has no label")
 
 
