@@ -221,9 +221,9 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
     from pyphenom.studies import BudgetSpent, WorkerLost, begin, compare, conclude
 
     store, started = _store(request.output), time.monotonic()
-    studies, complaints = _load(request.names)
     waiting, comparisons, incomplete = [], [], []
     with where as executor, progress_bars() as progress:
+        studies, complaints = _load(request.names)  # the workers start meanwhile
         try:
             for study in studies:
                 budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))

@@ -54,7 +54,8 @@ WIDE, PERMUTED, LINEAR = "1024 units, squared loss", "first weights permuted", "
 ARMS = (*DIGITS, RATES, SIGNALS, CONVOLUTION, WIDE, PERMUTED, LINEAR)
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 1) | {PERMUTED: 2},
-    "quick": dict.fromkeys(ARMS, 10) | {RANDOM: 16, SIGNALS: 18, LINEAR: 16, PIXELS: 5, NOISE: 5, WIDE: 8, PERMUTED: 3},
+    "quick": dict.fromkeys(ARMS, 10)
+    | {RANDOM: 16, SIGNALS: 18, LINEAR: 16, PIXELS: 5, NOISE: 5, WIDE: 8, PERMUTED: 3, CONVOLUTION: 8},
     "full": dict.fromkeys(ARMS, 40),
 }
 
