@@ -3,14 +3,12 @@
 from .certificate import draw_certificate
 from .figures import divergence, draw, measurement, save_figure, style, theory
 from .html import command, html, to_dict, write_report
-from .images import Image, Images, images
+from .images import images
 from .save import save
 from .spectrum import draw_spectrum, spectrum_table
 from .tables import plan_table, study_table, verdict_table
 
 __all__ = [
-    "Image",
-    "Images",
     "command",
     "divergence",
     "draw",

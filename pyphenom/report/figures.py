@@ -199,9 +199,12 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
-        longest = max(map(len, axes.get_legend_handles_labels()[1]))
+        entries = axes.get_legend_handles_labels()[1]
         # Inside it would cover points; two columns of more letters would not fit.
-        canvas.legend(loc="outside lower center", ncols=2 if longest <= 36 else 1)
+        columns = 2 if max(map(len, entries)) <= 36 else 1
+        canvas.legend(loc="outside lower center", ncols=columns)
+        more = -(-len(entries) // columns) - 3
+        canvas.set_figheight(canvas.get_figheight() + 0.2 * max(0, more))  # inches a line: the axes keep their height
     return canvas
 
 

@@ -141,7 +141,8 @@ def variance_decomposition(
     r"""Split `risk` over the random features (initialisation), the training inputs (sample) and the label noise.
 
     Without a ridge the two terms in which initialisation and sample interact diverge at psi1 = psi2, and no other:
-    an average over initialisations, or over training sets, has no peak (`VarianceDecomposition.averaged`).
+    an average over initialisations, or over training sets, has no peak: see
+    `pyphenom.theory.eigenframework.VarianceDecomposition.averaged`.
 
     Parameters
     ----------
