@@ -34,7 +34,7 @@ from pyphenom.theory import random_features as mei_montanari
 # quick the standard error of every mean that is compared is about a seventh of the resolution of its claim, enough for
 # the family of all studies.
 REPLICATES = {
-    "smoke": {"linear": 6, "sphere": 8, "digits": 4},
+    "smoke": {"linear": 12, "sphere": 8, "digits": 4},
     "quick": {"linear": 18, "sphere": 50, "sphere, tuned ridge": 24, "digits": 60, "digits, tuned ridge": 24},
     "full": {"linear": 200, "sphere": 800, "digits": 400},
 }  # fmt: skip
