@@ -217,6 +217,8 @@ def _run(request: _Request, where: AbstractContextManager[Executor | None]) -> N
 
 def _judge(request: _Request, where: AbstractContextManager[Executor | None]) -> _Outcome:
     """Measure and judge the studies, print the verdicts, and write the files."""
+    from concurrent.futures import BrokenExecutor
+
     from pyphenom.report import images, save, to_dict, write_report
     from pyphenom.studies import BudgetSpent, WorkerLost, begin, compare, conclude
 
@@ -242,7 +244,10 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
         except WorkerLost as error:  # and with it the pool
             return _Outcome((), (), [*complaints, str(error)])
         results = conclude(comparisons)
-        drawn = images(results, executor)
+        try:
+            drawn = images(results, executor)
+        except BrokenExecutor:  # a worker was lost; nothing that was measured is
+            drawn = images(results)
     if request.as_json:
         content = {"pyphenom": package_version()} | to_dict(results, incomplete, complaints)
         print(json.dumps(content, indent=2, allow_nan=False))

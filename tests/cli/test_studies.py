@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -19,6 +20,7 @@ import toy_study
 from pyphenom.cli import app
 from pyphenom.cli.studies import PresetName
 from pyphenom.cli.terminal import package_version
+from pyphenom.report import images
 from pyphenom.studies import PRESETS, Store, WorkerLost, registry
 
 GROUP = "pyphenom.studies"
@@ -271,6 +273,17 @@ def test_a_lost_worker_is_exit_status_1(installed, monkeypatch):
     monkeypatch.setattr("pyphenom.studies.begin", lost)
     result = smoke("run", "toy")
     assert (result.exit_code, "a worker was lost" in result.stderr) == (1, True)
+
+
+def test_a_worker_lost_while_drawing_costs_no_verdict(installed, monkeypatch):
+    def on_workers(results, executor=None):
+        if executor is not None:
+            raise BrokenExecutor("a worker was lost")
+        return images(results)
+
+    monkeypatch.setattr("pyphenom.report.images", on_workers)
+    result = pyphenom("run", "toy", "--preset", "smoke", "--jobs", "2")
+    assert (result.exit_code, "CONFIRMED" in result.stdout) == (0, True)
 
 
 def test_the_list_names_studies_and_broken_plug_ins(installed):
