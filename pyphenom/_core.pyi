@@ -9,6 +9,8 @@ import numpy.typing
 import typing
 
 __all__: list[str] = [
+    "DenseDescent32",
+    "DenseDescent64",
     "GaussianArchitecture",
     "GaussianEpoch",
     "GaussianProgress",
@@ -429,6 +431,64 @@ class WidthPath:
     ) -> dict:
         """
         Append features Z (b, n), Z_test (b, m), one a row; returns statistics of the b widths they complete.
+        """
+
+class DenseDescent32:
+    """
+    Descent of stacked fully connected networks on batches, in place.
+    """
+    def __init__(
+        self,
+        parameters: list[numpy.typing.NDArray[numpy.float32]],
+        first: list[numpy.typing.NDArray[numpy.float32]],
+        second: list[numpy.typing.NDArray[numpy.float32]],
+        masks: list[numpy.typing.NDArray[numpy.float32]],
+        functions: collections.abc.Sequence[str],
+        sizes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+        inputs: numpy.typing.NDArray[numpy.float32],
+        targets: numpy.typing.NDArray[numpy.float32],
+        labels: numpy.typing.NDArray[numpy.int64],
+        loss: str,
+        optimiser: str,
+        momentum: typing.SupportsFloat | typing.SupportsIndex,
+        decay: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def advance(
+        self,
+        batches: numpy.typing.NDArray[numpy.int64] | None,
+        rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        A step a rate, on batches (steps, b) or (steps, M, b), or on all samples.
+        """
+
+class DenseDescent64:
+    """
+    Descent of stacked fully connected networks on batches, in place.
+    """
+    def __init__(
+        self,
+        parameters: list[numpy.typing.NDArray[numpy.float64]],
+        first: list[numpy.typing.NDArray[numpy.float64]],
+        second: list[numpy.typing.NDArray[numpy.float64]],
+        masks: list[numpy.typing.NDArray[numpy.float64]],
+        functions: collections.abc.Sequence[str],
+        sizes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+        inputs: numpy.typing.NDArray[numpy.float64],
+        targets: numpy.typing.NDArray[numpy.float64],
+        labels: numpy.typing.NDArray[numpy.int64],
+        loss: str,
+        optimiser: str,
+        momentum: typing.SupportsFloat | typing.SupportsIndex,
+        decay: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    def advance(
+        self,
+        batches: numpy.typing.NDArray[numpy.int64] | None,
+        rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ) -> None:
+        """
+        A step a rate, on batches (steps, b) or (steps, M, b), or on all samples.
         """
 
 def cnn_advance(

@@ -13,5 +13,6 @@ void bind_gaussian_mlp(pybind11::module_& module);
 void bind_kl_inverse(pybind11::module_& module);
 void bind_lanczos(pybind11::module_& module);
 void bind_random_features(pybind11::module_& module);
+void bind_training(pybind11::module_& module);
 
 }  // namespace pyphenom

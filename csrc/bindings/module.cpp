@@ -32,4 +32,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     pyphenom::bind_kl_inverse(module);
     pyphenom::bind_lanczos(module);
     pyphenom::bind_random_features(module);
+    pyphenom::bind_training(module);
 }

@@ -1,11 +1,10 @@
 #include "curvature/activation.hpp"
 
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <string>
 
 #include "core/clones.hpp"
+#include "core/exponential.hpp"
 
 namespace pyphenom::curvature {
 namespace {
@@ -54,79 +53,23 @@ void each(const T* z, T* value, T* first, T* second, Index count, F f) {
     }
 }
 
-// In float64 and without a branch, so that the loop runs in vector registers: one call an entry of the library's
-// function took two thirds of linearising. (e^2z - 1) / (e^2z + 1) keeps the accuracy of float32 down to 1e-4, where
-// the series takes over. e^w = 2^k e^r with r in [-log(2)/2, log(2)/2], on which nine terms leave an error of 1e-11.
-PYPHENOM_CLONES void tanh_all(const float* z, float* value, float* first, float* second, Index count) {
-    constexpr double round = 0x1.8p52;  // adding it leaves an integer in the low bits
+// One call an entry of the library's function took two thirds of linearising.
+template <class T>
+PYPHENOM_INLINE void tanh_each(const T* z, T* value, T* first, T* second, Index count) {
 #pragma omp simd
     for (Index i = 0; i < count; ++i) {
-        const double x = static_cast<double>(z[i]);
-        const double bounded = x > 20.0 ? 20.0 : x < -20.0 ? -20.0 : x;  // NaN stays
-        const double w = 2.0 * bounded, shifted = w * 1.4426950408889634074 + round;
-        const double r = w - (shifted - round) * 0.69314718055994530942;
-        double e = 1.0 / 362880;
-        e = e * r + 1.0 / 40320;
-        e = e * r + 1.0 / 5040;
-        e = e * r + 1.0 / 720;
-        e = e * r + 1.0 / 120;
-        e = e * r + 1.0 / 24;
-        e = e * r + 1.0 / 6;
-        e = e * r + 0.5;
-        e = e * r + 1.0;
-        e = e * r + 1.0;
-        std::uint64_t bits;
-        std::memcpy(&bits, &shifted, sizeof bits);
-        bits = (bits << 52) + 0x3ff0000000000000u;
-        double power;
-        std::memcpy(&power, &bits, sizeof power);
-        e *= power;
-        const double t = std::abs(x) < 1e-4 ? x - x * x * x / 3.0 : (e - 1.0) / (e + 1.0);
-        value[i] = static_cast<float>(t);
-        first[i] = static_cast<float>(1.0 - t * t);
-        second[i] = static_cast<float>(-2.0 * t);
+        const double t = hyperbolic_tangent(z[i]);
+        value[i] = static_cast<T>(t);
+        first[i] = static_cast<T>(1.0 - t * t);
+        second[i] = static_cast<T>(-2.0 * t);
     }
 }
 
-// The same in float64, to a few units of its last place. Below 2/5, where e^2z - 1 would cancel, Lambert's continued
-// fraction z / (1 + z^2 / (3 + z^2 / (5 + ...))), cut after 13, leaves 1e-17; beyond, thirteen terms of e^r and a
-// logarithm of 2 in two parts, the product of the first with k exact.
+PYPHENOM_CLONES void tanh_all(const float* z, float* value, float* first, float* second, Index count) {
+    tanh_each(z, value, first, second, count);
+}
 PYPHENOM_CLONES void tanh_all(const double* z, double* value, double* first, double* second, Index count) {
-    constexpr double round = 0x1.8p52;
-#pragma omp simd
-    for (Index i = 0; i < count; ++i) {
-        const double x = z[i], size = std::abs(x), w = 2.0 * (size > 20.0 ? 20.0 : size);
-        const double shifted = w * 1.4426950408889634074 + round, k = shifted - round;
-        const double r = (w - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
-        double e = 1.0 / 6227020800;
-        e = e * r + 1.0 / 479001600;
-        e = e * r + 1.0 / 39916800;
-        e = e * r + 1.0 / 3628800;
-        e = e * r + 1.0 / 362880;
-        e = e * r + 1.0 / 40320;
-        e = e * r + 1.0 / 5040;
-        e = e * r + 1.0 / 720;
-        e = e * r + 1.0 / 120;
-        e = e * r + 1.0 / 24;
-        e = e * r + 1.0 / 6;
-        e = e * r + 0.5;
-        e = e * r + 1.0;
-        e = e * r + 1.0;
-        std::uint64_t bits;
-        std::memcpy(&bits, &shifted, sizeof bits);
-        bits = (bits << 52) + 0x3ff0000000000000u;
-        double power;
-        std::memcpy(&power, &bits, sizeof power);
-        e *= power;
-        const double s = x * x;
-        const bool small = size < 0.4;
-        const double above = small ? size * (135135.0 + s * (17325.0 + s * (378.0 + s))) : e - 1.0;
-        const double below = small ? 135135.0 + s * (62370.0 + s * (3150.0 + s * 28.0)) : e + 1.0;
-        const double t = std::copysign(above / below, x);
-        value[i] = t;
-        first[i] = 1.0 - t * t;
-        second[i] = -2.0 * t;
-    }
+    tanh_each(z, value, first, second, count);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The forward pass, the deltas, and how work is shared out.
 #include <algorithm>
 
-#include "curvature/multiply.hpp"
+#include "core/dense.hpp"
 #include "curvature/network.hpp"
 #include "curvature/passes.hpp"
 #include "curvature/team.hpp"
@@ -24,9 +24,9 @@ void Network<T>::forward(Samples s, Index index) {
         case Kind::dense: {
             const Index in_g = l.inputs / l.groups, out_g = l.outputs / l.groups;
             for (Index g = 0; g < l.groups; ++g)
-                outputs_of<T>({rows, out_g, in_g}, in + g * in_g, l.inputs,
-                              values_.data() + l.places.weight_value + g * out_g * in_g, in_g, false, out + g * out_g,
-                              l.outputs);
+                dense::outputs_of<T>({rows, out_g, in_g}, in + g * in_g, l.inputs,
+                                     values_.data() + l.places.weight_value + g * out_g * in_g, in_g, false,
+                                     out + g * out_g, l.outputs);
             if (l.places.bias_value >= 0) add_bias(values_.data() + l.places.bias_value, out, rows, l.outputs);
             return;
         }
@@ -81,7 +81,7 @@ typename Network<T>::Plan Network<T>::planned(Index K) const {
     constexpr double worth_a_worker = 4e6;     // operations: below, starting a thread costs more than it does
     constexpr Index rows = 128, whole = 256;  // a product wants at least so many rows; workspaces where BLAS threads
     const Index bytes = (tangent_size_ + 2 * widest_) * static_cast<Index>(sizeof(T));
-    const bool shared = one_threaded<T>();
+    const bool shared = dense::one_threaded<T>();
     const double operations = operations_ * static_cast<double>(samples_ * K);
     Plan p;
     if (shared)

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "curvature/multiply.hpp"
+#include "core/dense.hpp"
 #include "curvature/network.hpp"
 #include "curvature/passes.hpp"
 #include "curvature/team.hpp"
@@ -22,12 +22,13 @@ void Network<T>::push_dense(const Job& job, Worker& w, Index index, Index sets, 
     for (Index g = 0; g < l.groups; ++g) {
         T* out = w.tangents[index] + g * out_g;
         if (has_input)
-            outputs_of<T>({sets * rows, out_g, in_g}, w.tangents[index - 1] + g * in_g, inputs,
-                          values_.data() + l.places.weight_value + g * out_g * in_g, in_g, false, out, l.outputs);
+            dense::outputs_of<T>({sets * rows, out_g, in_g}, w.tangents[index - 1] + g * in_g, inputs,
+                                 values_.data() + l.places.weight_value + g * out_g * in_g, in_g, false, out,
+                                 l.outputs);
         for (Index k = 0; has_weights && k < sets; ++k)
-            outputs_of<T>({rows, out_g, in_g}, input + g * in_g, inputs,
-                          V + k * c.parameters + c.at(l.places.weight) + g * out_g * in_g, in_g, has_input,
-                          out + k * rows * l.outputs, l.outputs);
+            dense::outputs_of<T>({rows, out_g, in_g}, input + g * in_g, inputs,
+                                 V + k * c.parameters + c.at(l.places.weight) + g * out_g * in_g, in_g, has_input,
+                                 out + k * rows * l.outputs, l.outputs);
     }
     if (!has_input && !has_weights) std::fill_n(w.tangents[index], sets * rows * l.outputs, T(0));
     // An activation behind it adds the bias on its way.
@@ -99,18 +100,19 @@ void Network<T>::pull_dense(const Job& job, Worker& w, Index index, Index sets, 
         const T* delta = l.delta.data() + s.first * l.entries_out + g * out_g;
         for (Index k = 0; w.R && has_weights && k < sets; ++k) {
             T* r = w.R + k * c.parameters + c.at(l.places.weight) + block;
-            weights_of<T>({rows, out_g, in_g}, u + k * rows * l.outputs, l.outputs, input + g * in_g, inputs, w.add, r,
-                          in_g);
+            dense::weights_of<T>({rows, out_g, in_g}, u + k * rows * l.outputs, l.outputs, input + g * in_g, inputs,
+                                 w.add, r, in_g);
             if (job.curved && has_input)
-                weights_of<T>({rows, out_g, in_g}, delta, l.outputs,
-                              w.tangents[index - 1] + k * rows * inputs + g * in_g, inputs, true, r, in_g);
+                dense::weights_of<T>({rows, out_g, in_g}, delta, l.outputs,
+                                     w.tangents[index - 1] + k * rows * inputs + g * in_g, inputs, true, r, in_g);
         }
         if (!has_input) continue;
-        inputs_of<T>({sets * rows, out_g, in_g}, u, l.outputs, values_.data() + l.places.weight_value + block, in_g,
-                     false, w.other + g * in_g, inputs);
+        dense::inputs_of<T>({sets * rows, out_g, in_g}, u, l.outputs, values_.data() + l.places.weight_value + block,
+                            in_g, false, w.other + g * in_g, inputs);
         for (Index k = 0; job.curved && has_weights && k < sets; ++k)
-            inputs_of<T>({rows, out_g, in_g}, delta, l.outputs, V + k * c.parameters + c.at(l.places.weight) + block,
-                         in_g, true, w.other + k * rows * inputs + g * in_g, inputs);
+            dense::inputs_of<T>({rows, out_g, in_g}, delta, l.outputs,
+                                V + k * c.parameters + c.at(l.places.weight) + block, in_g, true,
+                                w.other + k * rows * inputs + g * in_g, inputs);
     }
     const bool summed = index + 1 < static_cast<Index>(layers_.size()) && layers_[index + 1].kind == Kind::activation;
     for (Index k = 0; w.R && l.places.bias >= 0 && !summed && k < sets; ++k)
@@ -175,8 +177,8 @@ void Network<T>::gradient_block(const Job& job, Worker& w, Samples s) {
         const T* delta = l.delta.data() + s.first * l.entries_out;
         const Index in_g = inputs / l.groups, out_g = l.outputs / l.groups, rows = s.count * l.rows;
         for (Index g = 0; l.places.weight >= 0 && g < l.groups; ++g)
-            weights_of<T>({rows, out_g, in_g}, delta + g * out_g, l.outputs, input + g * in_g, inputs, w.add,
-                          w.R + c.at(l.places.weight) + g * out_g * in_g, in_g);
+            dense::weights_of<T>({rows, out_g, in_g}, delta + g * out_g, l.outputs, input + g * in_g, inputs, w.add,
+                                 w.R + c.at(l.places.weight) + g * out_g * in_g, in_g);
         if (l.places.bias >= 0) add_column_sums(delta, w.sums.data() + l.sums, rows, l.outputs);
     }
 }

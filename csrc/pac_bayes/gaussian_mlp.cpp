@@ -4,33 +4,20 @@
 #include <cmath>
 #include <limits>
 
-#include "core/blas.hpp"
-#include "curvature/tiles.hpp"
+#include "core/dense.hpp"
 
 namespace pyphenom::pac_bayes {
 namespace {
 
-using curvature::Product;
-
-// By `tiles.hpp` on the calling thread, else by BLAS, which starts its own threads.
-template <class T>
-void multiply(const Product<T>& x) {
-    if (const auto tiled = curvature::tiled_product<T>()) return tiled(x);
-    // Row-major C = A B is column-major C^T = B^T A^T.
-    const bool plain_b = x.col_b == 1 && x.row_b >= x.cols, plain_a = x.col_a == 1 && x.row_a >= x.depth;
-    const Matrix<const T> B =
-        plain_b ? Matrix<const T>(x.b, x.cols, x.depth, x.row_b) : Matrix<const T>(x.b, x.depth, x.cols, x.col_b);
-    const Matrix<const T> A =
-        plain_a ? Matrix<const T>(x.a, x.depth, x.rows, x.row_a) : Matrix<const T>(x.a, x.rows, x.depth, x.col_a);
-    blas::gemm(plain_b ? 'N' : 'T', plain_a ? 'N' : 'T', T(1), B, A, T(x.add), Matrix<T>(x.c, x.cols, x.rows, x.ldc));
-}
+using dense::multiply;
+using dense::Product;
 
 constexpr Index group = 16;  // columns of a matrix that no two threads share
 
 // Columns that are worked on together: they stay in the second cache.
 template <class T>
 Index piece() {
-    return curvature::tiled_product<T>() ? 2 * group : 64 * group;
+    return dense::tiled_product<T>() ? 2 * group : 64 * group;
 }
 
 Index groups(Index columns) { return (columns + group - 1) / group; }
@@ -66,7 +53,7 @@ GaussianPasses<T>::GaussianPasses(const Architecture& architecture, Index exampl
       copies_(antithetic ? 2 : 1),
       capacity_(examples),
       keep_(backward),
-      team_(curvature::tiled_product<T>() ? std::max(1, threads) : 1) {
+      team_(dense::tiled_product<T>() ? std::max(1, threads) : 1) {
     architecture_.check();
     const Index layers = architecture_.layers(), rows = copies_ * examples;
     const auto reserve = [&](std::vector<Rows<T>>& all, Index layer, Index count, Index width) {

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pyphenom._arrays import as_integer
 
-_BLOCK = 64  # steps whose batches are drawn together, which costs hardly more than those of one
+Indices: TypeAlias = NDArray[np.int64]
+Draw: TypeAlias = Callable[[int], "Indices | None"]
+"""Number of steps to their batches: (steps, b) for all networks, (steps, M, b), or None for all samples."""
 
 
 def batches(
     count: int,
     n: int,
-    subsets: Sequence[Sequence[int] | NDArray[np.int64]] | None,
+    subsets: Sequence[Sequence[int] | Indices] | None,
     order: int | Sequence[int],
     size: int | None,
-) -> Iterator[Tensor | None]:
-    """Check what says who sees what, and return indices of samples: (b,) for all members, (M, b), or None for all."""
+) -> Draw:
+    """Check what says who sees what, and return the function that draws the batches of the next steps."""
     seeds = list(order) if isinstance(order, (Sequence, np.ndarray)) else [order] * count
     if len(seeds) != count:
         raise ValueError(f"`order` has {len(seeds)} seeds; expected one, or {count}, one a network")
@@ -46,7 +47,7 @@ def batches(
     return _drawn(rows, seeds, size, everything)
 
 
-def _indices(name: str, subset: Sequence[int] | NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def _indices(name: str, subset: Sequence[int] | Indices, n: int) -> Indices:
     row = np.asarray(subset)
     if row.ndim != 1 or not row.size or row.dtype.kind not in "iu" or row.min() < 0 or row.max() >= n:
         raise ValueError(
@@ -56,32 +57,35 @@ def _indices(name: str, subset: Sequence[int] | NDArray[np.int64], n: int) -> ND
     return row.astype(np.int64)
 
 
-def _drawn(
-    rows: Sequence[NDArray[np.int64]], seeds: Sequence[int], size: int | None, everything: bool
-) -> Iterator[Tensor | None]:
+def _drawn(rows: Sequence[Indices], seeds: Sequence[int], size: int | None, everything: bool) -> Draw:
     if everything:
-        while True:
-            yield None
-    if size is None:  # the same object at each step, so that what it picks need not be picked anew
+        return lambda steps: None
+    if size is None:
         equal = all(np.array_equal(subset, rows[0]) for subset in rows)
-        batch = torch.from_numpy(rows[0] if equal else np.stack(rows))
-        while True:
-            yield batch
+        batch = rows[0] if equal else np.stack(rows)
+        return lambda steps: np.broadcast_to(batch, (steps, *batch.shape))
     keys = [(seed, subset.tobytes()) for seed, subset in zip(seeds, rows, strict=True)]
     sources = {key: _order(subset, key[0], size) for key, subset in zip(keys, rows, strict=True)}
-    while True:
-        drawn = {key: torch.from_numpy(next(source)) for key, source in sources.items()}
-        yield from drawn[keys[0]] if len(drawn) == 1 else torch.stack([drawn[key] for key in keys], dim=1)
+
+    def draw(steps: int) -> Indices:
+        drawn = {key: source(steps) for key, source in sources.items()}
+        return drawn[keys[0]] if len(drawn) == 1 else np.stack([drawn[key] for key in keys], axis=1)
+
+    return draw
 
 
-def _order(subset: NDArray[np.int64], seed: int, size: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the next _BLOCK batches of a subset for ever; the order depends on the seed and the number of samples."""
+def _order(subset: Indices, seed: int, size: int) -> Callable[[int], Indices]:
+    """Return the function that draws from a subset for ever, in an order of the seed and the number of samples."""
     stream, left = np.random.default_rng(seed), np.empty((0, size), np.int64)
-    while True:
+
+    def draw(steps: int) -> Indices:
+        nonlocal left
         parts = [left]
-        while sum(map(len, parts)) < _BLOCK:
+        while sum(map(len, parts)) < steps:
             permuted = subset[stream.permutation(len(subset))]
             parts.append(permuted[: len(subset) // size * size].reshape(-1, size))
         drawn = np.concatenate(parts)
-        yield drawn[:_BLOCK]
-        left = drawn[_BLOCK:]
+        left = drawn[steps:]
+        return drawn[:steps]
+
+    return draw

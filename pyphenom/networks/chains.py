@@ -153,8 +153,8 @@ def network_chains(
     advance, count, path = steps_of(stack, X, y[None], recipe), len(X) // size, []
     for step in range(burn_in + steps):
         if step % count == 0:
-            order = torch.from_numpy(sampled_batches(epochs, chains, len(X), size, rng))
-        advance(order[:, step % count], step_size)
+            order = sampled_batches(epochs, chains, len(X), size, rng)
+        advance(order[None, :, step % count], [step_size])
         if step >= burn_in:
             path.append(torch.cat([value.detach().flatten(1) for value in stack.parameters.values()], dim=1))
     weights = torch.stack(path)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pyphenom.networks._batches import batches
+from pyphenom.networks._batches import Indices, batches
 from pyphenom.networks.stack import Stack
 from pyphenom.networks.training import Recipe, _one_thread, _rate
 
@@ -88,9 +88,9 @@ def train_convolutional(
         theta = torch.cat([value.flatten() for value in values])
         slope, velocity = torch.zeros_like(theta), torch.zeros_like(theta)
         parts, slopes = (_like(values, vector) for vector in (theta, slope))
-        drawn, members = batches(len(stack), inputs.shape[1], None, order, recipe.batch_size), torch.arange(len(stack))
+        draw, members = batches(len(stack), inputs.shape[1], None, order, recipe.batch_size), torch.arange(len(stack))
         for step in range(1, recipe.steps + 1):
-            batch = cast("Tensor", next(drawn))
+            batch = torch.from_numpy(cast("Indices", draw(1))[0])
             _differentiate(parts, slopes, inputs[members[:, None], batch], labels[:, batch])
             velocity.mul_(recipe.momentum).add_(slope)
             theta.add_(velocity, alpha=-_rate(recipe, step))

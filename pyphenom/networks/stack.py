@@ -121,6 +121,11 @@ class Stack:
             for name, layer in self._base.named_children()
         ]
 
+    def widths(self) -> list[list[int]]:
+        """Return the own numbers of inputs and of the units of each linear layer, for every fully connected member."""
+        linear = [[layer for layer in model.children() if type(layer) is nn.Linear] for model in self._models]
+        return [[layers[0].in_features, *(layer.out_features for layer in layers)] for layers in linear]
+
     def hold_gradients(self) -> None:
         """Set the gradients of what is held at zero to zero."""
         for name, free in self.masks.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pyphenom._arrays import as_integer, as_real, one_of
-from pyphenom.networks import _by_hand as by_hand
 from pyphenom.networks._batches import batches
-from pyphenom.networks._blocks import Blocks
 from pyphenom.networks._checks import checked_inputs, checked_targets
+from pyphenom.networks._dense import Steps, dense_steps
 from pyphenom.networks.probes import Probe
 from pyphenom.networks.stack import Stack
 
 Progress: TypeAlias = Callable[[int, int], None]
 
+_BLOCK = 64  # steps between two looks for Ctrl-C
 LOSSES, OPTIMISERS, SCHEDULES = ("cross-entropy", "squared"), ("sgd", "adam"), ("constant", "linear")
 
 
@@ -176,25 +177,22 @@ def train(
     inputs = checked_inputs(inputs, targets, next(iter(stack.parameters.values())).dtype)
     stack.check(inputs[:2])
     targets = checked_targets(stack, inputs, targets, recipe.loss)
-    drawn = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
-    together = masks is None and subsets is None and isinstance(order, int)  # all members see the same batches
-    blocks = Blocks.of(models, stack) if together else None
-    advance = steps_of(stack, inputs, targets, recipe, masks is not None, blocks)
+    draw = batches(len(stack), len(inputs), subsets, order, recipe.batch_size)
+    advance = steps_of(stack, inputs, targets, recipe, masks is not None)
     read: list[dict[str, NDArray[np.float64]]] = []
-
-    def probe(step: int) -> None:
-        if blocks and (step in times or step == recipe.steps):
-            blocks.write()
-        if step in times:
-            read.append(_read(probes, stack))
+    # A block of steps ends where somebody wants to know how things stand.
+    told = {done for done in range(1, recipe.steps) if done % max(1, recipe.steps // 100) == 0} if progress else set()
+    stops = sorted({*times, *told, *range(_BLOCK, recipe.steps, _BLOCK), recipe.steps} - {0})
 
     with _one_thread(), torch.enable_grad():
-        probe(0)
-        for step in range(1, recipe.steps + 1):
-            advance(next(drawn), _rate(recipe, step))
-            probe(step)
-            if progress and (step % max(1, recipe.steps // 100) == 0 or step == recipe.steps):
-                progress(step, recipe.steps)
+        if 0 in times:
+            read.append(_read(probes, stack))
+        for done, upto in pairwise([0, *stops]):
+            advance(draw(upto - done), [_rate(recipe, step + 1) for step in range(done, upto)])
+            if upto in times:
+                read.append(_read(probes, stack))
+            if progress and (upto in told or upto == recipe.steps):
+                progress(upto, recipe.steps)
     stack.write_back()
     finite = [value.detach().flatten(1).isfinite().all(1) for value in stack.parameters.values()]
     values = {name: np.array([row[name] for row in read]) for name in (read[0] if read else {})}
@@ -218,52 +216,38 @@ def _read(probes: Sequence[Probe], stack: Stack) -> dict[str, NDArray[np.float64
     return found
 
 
-def steps_of(
-    stack: Stack,
-    inputs: Tensor,
-    targets: Tensor,
-    recipe: Recipe,
-    masked: bool = False,
-    blocks: Blocks | None = None,
-) -> Callable[[Tensor | None, float], None]:
-    """Return the function that takes a step on a batch, (b,) or (M, b) or None for all samples, at a learning rate.
+def steps_of(stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, masked: bool = False) -> Steps:
+    """Return the function that moves the parameters of a stack by some steps, with masks in the stack or without.
 
-    With blocks of the stack these are moved, on batches (b,) only, and the stack is not.
+    Inputs are (n, ...), targets (1 or M, n) or (1 or M, n, K).
     """
-    layers = stack.layers() if inputs.ndim == 2 else None
-    if layers is None:
-        move = _optimiser([value for value in stack.parameters.values() if value.requires_grad], recipe)
-    else:
-        vector = by_hand.vector_of(blocks or stack)
-        fill = blocks.gradients(recipe.loss) if blocks else by_hand.gradients_of(layers, recipe.loss)
-        move = by_hand.descent(vector, recipe)
-    # Of all samples the transpose, which the written-out steps read, lies in order: products with it are twice as fast.
-    seen, samples, truth = None, inputs if layers is None else inputs.mT.contiguous().mT, targets
+    compiled = dense_steps(stack, inputs, targets, recipe, masked)
+    if compiled is not None:
+        return compiled
+    move = _optimiser([value for value in stack.parameters.values() if value.requires_grad], recipe)
 
-    def step(batch: Tensor | None, rate: float) -> None:
-        nonlocal seen, samples, truth
-        if batch is not None and batch is not seen:
-            chosen = inputs.index_select(0, batch) if batch.ndim == 1 else inputs[batch]  # the first is faster
-            seen, samples, truth = batch, chosen, _rows(targets, batch)
-        if layers is None:
-            for value in stack.parameters.values():
-                value.grad = None
-            _loss(stack, samples, truth, samples.ndim == inputs.ndim, recipe.loss).backward()  # type: ignore[no-untyped-call]
-            stack.hold_gradients()
-        else:
-            fill(samples, truth)
-            if masked:  # else only the padding is held, which has no gradient: the functions between are zero at zero
-                stack.hold_gradients()
+    def step(samples: Tensor, truth: Tensor, rate: float) -> None:
+        for value in stack.parameters.values():
+            value.grad = None
+        _loss(stack, samples, truth, samples.ndim == inputs.ndim, recipe.loss).backward()  # type: ignore[no-untyped-call]
+        stack.hold_gradients()
         move(rate)
 
-    # What autograd keeps of each operation, for nobody, is a tenth of a step that is written out.
-    return step if layers is None else torch.inference_mode()(step)
+    def advance(drawn: NDArray[np.int64] | None, rates: Sequence[float]) -> None:
+        chosen = inputs, targets
+        for k, rate in enumerate(rates):
+            if drawn is not None and (k == 0 or drawn.strides[0] != 0):  # else the same samples again
+                batch = torch.from_numpy(drawn[k].copy()).to(inputs.device)
+                chosen = inputs[batch], _rows(targets, batch)
+            step(*chosen, rate)
+
+    return advance
 
 
 def _rows(targets: Tensor, batch: Tensor) -> Tensor:
     """Return the targets of a batch, (1 or M, b) or (1 or M, b, K)."""
     if batch.ndim == 1:
-        return targets.index_select(1, batch)
+        return targets[:, batch]
     return targets[torch.arange(len(targets))[:, None] if len(targets) > 1 else 0, batch]
 
 

@@ -6,7 +6,7 @@
 
 #include "core/blas.hpp"
 #include "core/philox.hpp"
-#include "curvature/tiles.hpp"
+#include "core/tiles.hpp"
 #include "implicit_bias/cnn_descent.hpp"
 #include "implicit_bias/hard_margin.hpp"
 #include "implicit_bias/linear_descent.hpp"
@@ -239,7 +239,7 @@ void test_bound_optimisation() {
         check(losses[0].errors >= 0 && losses[0].errors <= n && losses[1].not_finite == 0, "draws of a certificate");
     }
     check(objectives[1] < objectives[0], "the objective falls");
-    if (curvature::tiled_product<double>()) check(means[0] == means[1], "the number of threads changes no bit");
+    if (dense::tiled_product<double>()) check(means[0] == means[1], "the number of threads changes no bit");
 }
 
 void test_interpolation() {

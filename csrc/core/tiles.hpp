@@ -5,7 +5,7 @@
 
 #include "core/matrix.hpp"
 
-namespace pyphenom::curvature {
+namespace pyphenom::dense {
 
 // C (rows x cols) <- A B, or C + A B with `add`; entry (i, j) of A is a[i * row_a + j * col_a], likewise B; the rows of
 // C are contiguous, `ldc` apart.
@@ -34,4 +34,4 @@ void product_avx512(const Product<float>&);
 void product_avx512(const Product<double>&);
 #endif
 
-}  // namespace pyphenom::curvature
+}  // namespace pyphenom::dense

@@ -5,8 +5,9 @@
 #pragma once
 
 #include "core/matrix.hpp"
+#include "core/tiles.hpp"
 
-namespace pyphenom::curvature {
+namespace pyphenom::dense {
 
 struct Shape {
     Index r, o, k;
@@ -15,6 +16,10 @@ struct Shape {
 // Whether all products run on the calling thread; BLAS may start its own.
 template <class T>
 bool one_threaded();
+
+// Any product, whatever its size, in tiles or by BLAS.
+template <class T>
+void multiply(const Product<T>& x);
 
 // C (r x o) <- A B^T
 template <class T>
@@ -28,4 +33,4 @@ void inputs_of(Shape s, const T* D, Index ldd, const T* B, Index ldb, bool add, 
 template <class T>
 void weights_of(Shape s, const T* D, Index ldd, const T* A, Index lda, bool add, T* C, Index ldc);
 
-}  // namespace pyphenom::curvature
+}  // namespace pyphenom::dense

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
-#include "curvature/tiles.hpp"
+#include "core/tiles.hpp"
 
-namespace pyphenom::curvature {
+namespace pyphenom::dense {
 namespace {
 
 constexpr Index depth_block = 384;  // of a panel: it stays in the second cache
@@ -96,4 +96,4 @@ inline void multiply(const Product<T>& x) {
 }
 
 }  // namespace
-}  // namespace pyphenom::curvature
+}  // namespace pyphenom::dense

@@ -1,12 +1,11 @@
-#include "curvature/multiply.hpp"
+#include "core/dense.hpp"
 
 #include <algorithm>
 
 #include "core/blas.hpp"
 #include "core/clones.hpp"
-#include "curvature/tiles.hpp"
 
-namespace pyphenom::curvature {
+namespace pyphenom::dense {
 namespace {
 
 bool small(Shape s) { return s.o == 1 || s.k == 1 || s.r * s.o * s.k <= 1 << 14; }
@@ -127,6 +126,18 @@ bool one_threaded() {
 }
 
 template <class T>
+void multiply(const Product<T>& x) {
+    if (const auto tiled = tiled_product<T>()) return tiled(x);
+    // Row-major C = A B is column-major C^T = B^T A^T.
+    const bool plain_b = x.col_b == 1 && x.row_b >= x.cols, plain_a = x.col_a == 1 && x.row_a >= x.depth;
+    const Matrix<const T> B =
+        plain_b ? Matrix<const T>(x.b, x.cols, x.depth, x.row_b) : Matrix<const T>(x.b, x.depth, x.cols, x.col_b);
+    const Matrix<const T> A =
+        plain_a ? Matrix<const T>(x.a, x.depth, x.rows, x.row_a) : Matrix<const T>(x.a, x.rows, x.depth, x.col_a);
+    blas::gemm(plain_b ? 'N' : 'T', plain_a ? 'N' : 'T', T(1), B, A, T(x.add), Matrix<T>(x.c, x.cols, x.rows, x.ldc));
+}
+
+template <class T>
 void outputs_of(Shape s, const T* A, Index lda, const T* B, Index ldb, bool add, T* C, Index ldc) {
     if (small(s)) return outputs_loop(s, A, lda, B, ldb, add, C, ldc);
     if (const auto product = tiled_product<T>()) return product({s.r, s.o, s.k, A, lda, 1, B, 1, ldb, add, C, ldc});
@@ -153,6 +164,7 @@ void weights_of(Shape s, const T* D, Index ldd, const T* A, Index lda, bool add,
 #define PYPHENOM_INSTANTIATE(T)                                                            \
     template TiledProduct<T> tiled_product<T>();                                           \
     template bool one_threaded<T>();                                                       \
+    template void multiply<T>(const Product<T>&);                                          \
     template void outputs_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index); \
     template void inputs_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index);  \
     template void weights_of<T>(Shape, const T*, Index, const T*, Index, bool, T*, Index);
@@ -160,4 +172,4 @@ PYPHENOM_INSTANTIATE(float)
 PYPHENOM_INSTANTIATE(double)
 #undef PYPHENOM_INSTANTIATE
 
-}  // namespace pyphenom::curvature
+}  // namespace pyphenom::dense

@@ -1,0 +1,324 @@
+#include "training/dense_descent.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "core/clones.hpp"
+#include "core/dense.hpp"
+#include "core/exponential.hpp"
+
+namespace pyphenom::training {
+namespace {
+
+constexpr Index most_samples = 128;  // that go through the layers together
+constexpr double lowest = -700.0;  // e^x below is nothing beside 1
+
+template <class T>
+PYPHENOM_INLINE void rectify_rows(Index rows, Index cols, const T* bias, T* Z) {
+    for (Index i = 0; i < rows; ++i, Z += cols) {
+        const T c = bias[i];
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) {
+            const T z = Z[j] + c;
+            Z[j] = z < T(0) ? T(0) : z;  // NaN stays
+        }
+    }
+}
+
+template <class T>
+PYPHENOM_INLINE void tanh_rows(Index rows, Index cols, const T* bias, T* Z) {
+    for (Index i = 0; i < rows; ++i, Z += cols) {
+        const T c = bias[i];
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) Z[j] = static_cast<T>(hyperbolic_tangent(Z[j] + c));
+    }
+}
+
+template <class T>
+PYPHENOM_INLINE void shift_rows(Index rows, Index cols, const T* bias, T* Z) {
+    for (Index i = 0; i < rows; ++i, Z += cols) {
+        const T c = bias[i];
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) Z[j] += c;
+    }
+}
+
+// D <- D * f', by the values H = f; each row's sum is the gradient by its bias.
+template <class T>
+PYPHENOM_INLINE void slope_rows(Function f, Index rows, Index cols, const T* H, T* D, T* sums, bool add) {
+    for (Index i = 0; i < rows; ++i, H += cols, D += cols) {
+        T sum = T(0);
+        if (f == Function::relu) {
+#pragma omp simd reduction(+ : sum)
+            for (Index j = 0; j < cols; ++j) {
+                D[j] = H[j] <= T(0) ? T(0) : D[j];
+                sum += D[j];
+            }
+        } else if (f == Function::tanh) {
+#pragma omp simd reduction(+ : sum)
+            for (Index j = 0; j < cols; ++j) {
+                D[j] *= T(1) - H[j] * H[j];
+                sum += D[j];
+            }
+        } else {
+#pragma omp simd reduction(+ : sum)
+            for (Index j = 0; j < cols; ++j) sum += D[j];
+        }
+        sums[i] = add ? sums[i] + sum : sum;
+    }
+}
+
+// Every column of F <- its softmax times `scale`; `largest` and `total` have room for a row.
+template <class T>
+PYPHENOM_INLINE void softmax_columns(Index rows, Index cols, T* F, double scale, T* largest, T* total) {
+    std::copy_n(F, cols, largest);
+    for (Index i = 1; i < rows; ++i)
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) {
+            const T f = F[i * cols + j];
+            largest[j] = f > largest[j] ? f : largest[j];
+        }
+    std::fill_n(total, cols, T(0));
+    for (Index i = 0; i < rows; ++i)
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) {
+            const double below = static_cast<double>(F[i * cols + j] - largest[j]);
+            const T e = static_cast<T>(exponential<sizeof(T) == 4 ? 9 : 13>(below < lowest ? lowest : below));
+            F[i * cols + j] = e;
+            total[j] += e;
+        }
+#pragma omp simd
+    for (Index j = 0; j < cols; ++j) total[j] = static_cast<T>(scale) / total[j];
+    for (Index i = 0; i < rows; ++i)
+#pragma omp simd
+        for (Index j = 0; j < cols; ++j) F[i * cols + j] *= total[j];
+}
+
+template <class T>
+PYPHENOM_INLINE void sgd_rows(const Parameters<T>& w, const T* g, Rule rule, double rate) {
+    const T momentum = static_cast<T>(rule.momentum), decay = static_cast<T>(rule.decay), r = static_cast<T>(rate);
+    for (Index i = 0; i < w.rows; ++i, g += w.cols) {
+        T *value = w.value + i * w.stride, *velocity = w.first + i * w.stride;
+#pragma omp simd
+        for (Index j = 0; j < w.cols; ++j) {
+            const T v = momentum * velocity[j] + (g[j] + decay * value[j]);
+            velocity[j] = v;
+            value[j] -= r * v;
+        }
+    }
+}
+
+template <class T>
+PYPHENOM_INLINE void adam_rows(const Parameters<T>& w, const T* g, Rule rule, double rate, std::int64_t steps) {
+    const double t = static_cast<double>(steps);
+    const T decay = static_cast<T>(rule.decay), size = static_cast<T>(rate / (1.0 - std::pow(0.9, t)));
+    const T root = static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(0.999, t)));
+    for (Index i = 0; i < w.rows; ++i, g += w.cols) {
+        T *value = w.value + i * w.stride, *mean = w.first + i * w.stride, *square = w.second + i * w.stride;
+#pragma omp simd
+        for (Index j = 0; j < w.cols; ++j) {
+            const T slope = g[j] + decay * value[j];
+            mean[j] = T(0.9) * mean[j] + T(0.1) * slope;
+            square[j] = T(0.999) * square[j] + T(0.001) * slope * slope;
+            value[j] -= size * mean[j] / (std::sqrt(square[j]) * root + T(1e-8));
+        }
+    }
+}
+
+#define PYPHENOM_LOOPS(T)                                                                                            \
+    PYPHENOM_CLONES void rectify_all(Index rows, Index cols, const T* bias, T* Z) {                                  \
+        rectify_rows(rows, cols, bias, Z);                                                                           \
+    }                                                                                                                \
+    PYPHENOM_CLONES void tanh_all(Index rows, Index cols, const T* bias, T* Z) { tanh_rows(rows, cols, bias, Z); }   \
+    PYPHENOM_CLONES void shift_all(Index rows, Index cols, const T* bias, T* Z) { shift_rows(rows, cols, bias, Z); } \
+    PYPHENOM_CLONES void slope_all(Function f, Index rows, Index cols, const T* H, T* D, T* sums, bool add) {        \
+        slope_rows(f, rows, cols, H, D, sums, add);                                                                  \
+    }                                                                                                                \
+    PYPHENOM_CLONES void softmax(Index rows, Index cols, T* F, double scale, T* largest, T* total) {                 \
+        softmax_columns(rows, cols, F, scale, largest, total);                                                       \
+    }                                                                                                                \
+    PYPHENOM_CLONES void sgd(const Parameters<T>& w, const T* g, Rule rule, double rate) {                           \
+        sgd_rows(w, g, rule, rate);                                                                                  \
+    }                                                                                                                \
+    PYPHENOM_CLONES void adam(const Parameters<T>& w, const T* g, Rule rule, double rate, std::int64_t steps) {      \
+        adam_rows(w, g, rule, rate, steps);                                                                          \
+    }
+PYPHENOM_LOOPS(float)
+PYPHENOM_LOOPS(double)
+#undef PYPHENOM_LOOPS
+
+// Whether D H^T is cheaper as the transpose of H D^T: the second factor is the one that is copied transposed.
+template <class T>
+bool turned(const Parameters<T>& weights) {
+    return weights.rows < weights.cols;
+}
+
+template <class T>
+void transpose(Index rows, Index cols, const T* from, T* to) {
+    for (Index j = 0; j < cols; ++j)
+        for (Index i = 0; i < rows; ++i) to[j * rows + i] = from[i * cols + j];
+}
+
+template <class Kind>
+Kind parse(const char* argument, std::string_view name, std::initializer_list<std::pair<const char*, Kind>> known) {
+    std::string names;
+    for (const auto& [each, kind] : known) {
+        if (name == each) return kind;
+        names += (names.empty() ? "" : ", ") + std::string(each);
+    }
+    throw std::invalid_argument(std::string("`") + argument + "` is '" + std::string(name) + "'; expected one of " +
+                                names);
+}
+
+}  // namespace
+
+Function parse_function(std::string_view name) {
+    return parse<Function>("function", name,
+                           {{"identity", Function::identity}, {"relu", Function::relu}, {"tanh", Function::tanh}});
+}
+
+LossKind parse_loss(std::string_view name) {
+    return parse<LossKind>("loss", name, {{"squared", LossKind::squared}, {"cross-entropy", LossKind::cross_entropy}});
+}
+
+Optimiser parse_optimiser(std::string_view name) {
+    return parse<Optimiser>("optimiser", name, {{"sgd", Optimiser::sgd}, {"adam", Optimiser::adam}});
+}
+
+template <class T>
+DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, Rule rule)
+    : layers_(std::move(layers)), samples_(samples), rule_(rule) {
+    require(!layers_.empty(), "layers", "empty", "at least one layer");
+    require(samples_.count > 0, "inputs", "empty", "at least one sample");
+    Index before = samples_.size, widest = 0;
+    std::size_t most_weights = 0;
+    for (const Layer<T>& layer : layers_) {
+        const Index outputs = layer.weights.rows;
+        require(outputs > 0 && layer.weights.cols == before, "layers",
+                std::to_string(layer.weights.rows) + " x " + std::to_string(layer.weights.cols),
+                "as many inputs as the layer before has outputs");
+        require(layer.biases.rows == 1 && layer.biases.cols == outputs, "layers", "with biases of another length",
+                "one an output");
+        values_.emplace_back(outputs * most_samples);
+        weight_gradients_.emplace_back(outputs * before);
+        bias_gradients_.emplace_back(outputs);
+        most_weights = std::max(most_weights, weight_gradients_.back().size());
+        widest = std::max(widest, outputs);
+        before = outputs;
+    }
+    picked_.resize(most_samples * samples_.size);
+    slopes_.resize(widest * most_samples);
+    slopes_before_.resize(widest * most_samples);
+    scratch_.resize(std::max<std::size_t>(most_weights, 2 * most_samples));
+}
+
+template <class T>
+void DenseDescent<T>::step(const std::int64_t* batch, Index count, double rate) {
+    const Index total = batch ? count : samples_.count;
+    ++steps_;
+    for (Index from = 0; from < total; from += most_samples) {
+        const Index part = std::min(most_samples, total - from);
+        const T* x = batch ? gather(batch + from, part) : samples_.inputs + from * samples_.size;
+        forward(x, part);
+        slope_of_loss(batch, from, part, total);
+        backward(x, part, from > 0);
+    }
+    move(rate);
+}
+
+template <class T>
+const T* DenseDescent<T>::gather(const std::int64_t* batch, Index count) {
+    for (Index j = 0; j < count; ++j)
+        std::copy_n(samples_.inputs + batch[j] * samples_.size, samples_.size, picked_.data() + j * samples_.size);
+    return picked_.data();
+}
+
+template <class T>
+void DenseDescent<T>::forward(const T* x, Index count) {
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        const auto& [weights, biases, after] = layers_[l];
+        const Index outputs = weights.rows, inputs = weights.cols;
+        T* Z = values_[l].data();
+        if (l == 0)  // samples are rows of x
+            dense::multiply<T>(
+                {outputs, count, inputs, weights.value, weights.stride, 1, x, 1, inputs, false, Z, count});
+        else
+            dense::multiply<T>({outputs, count, inputs, weights.value, weights.stride, 1, values_[l - 1].data(), count,
+                                1, false, Z, count});
+        const auto apply = after == Function::relu   ? static_cast<void (*)(Index, Index, const T*, T*)>(rectify_all)
+                           : after == Function::tanh ? static_cast<void (*)(Index, Index, const T*, T*)>(tanh_all)
+                                                     : static_cast<void (*)(Index, Index, const T*, T*)>(shift_all);
+        apply(outputs, count, biases.value, Z);
+    }
+}
+
+// slopes_ <- dL/dF of the outputs F (K x b), which for the softmax are its probabilities less one at the label.
+template <class T>
+void DenseDescent<T>::slope_of_loss(const std::int64_t* batch, Index from, Index count, Index total) {
+    const Index outputs = layers_.back().weights.rows;
+    const T* F = values_.back().data();
+    T* D = slopes_.data();
+    const auto sample = [&](Index j) { return batch ? batch[from + j] : from + j; };
+    if (rule_.loss == LossKind::squared) {
+        const T scale = static_cast<T>(2.0 / static_cast<double>(total));
+        for (Index j = 0; j < count; ++j) {
+            const T* y = samples_.targets + sample(j) * outputs;
+            for (Index i = 0; i < outputs; ++i) D[i * count + j] = scale * (F[i * count + j] - y[i]);
+        }
+        return;
+    }
+    const double scale = 1.0 / static_cast<double>(total);
+    std::copy_n(F, outputs * count, D);
+    softmax(outputs, count, D, scale, scratch_.data(), scratch_.data() + most_samples);
+    for (Index j = 0; j < count; ++j) D[samples_.labels[sample(j)] * count + j] -= static_cast<T>(scale);
+}
+
+template <class T>
+void DenseDescent<T>::backward(const T* x, Index count, bool add) {
+    for (std::size_t l = layers_.size(); l-- > 0;) {
+        const auto& [weights, biases, after] = layers_[l];
+        const Index outputs = weights.rows, inputs = weights.cols;
+        const T* D = slopes_.data();
+        slope_all(after, outputs, count, values_[l].data(), slopes_.data(), bias_gradients_[l].data(), add);
+        T* G = weight_gradients_[l].data();
+        if (l == 0) {
+            dense::multiply<T>({outputs, inputs, count, D, count, 1, x, inputs, 1, add, G, inputs});
+            return;
+        }
+        const T* H = values_[l - 1].data();
+        if (turned(weights))
+            dense::multiply<T>({inputs, outputs, count, H, count, 1, D, 1, count, add, G, outputs});
+        else
+            dense::multiply<T>({outputs, inputs, count, D, count, 1, H, 1, count, add, G, inputs});
+        dense::multiply<T>({inputs, count, outputs, weights.value, 1, weights.stride, D, count, 1, false,
+                            slopes_before_.data(), count});
+        std::swap(slopes_, slopes_before_);
+    }
+}
+
+template <class T>
+void DenseDescent<T>::move(double rate) {
+    const auto take = [&](const Parameters<T>& w, T* g) {
+        if (w.mask)
+            for (Index i = 0; i < w.rows; ++i)
+                for (Index j = 0; j < w.cols; ++j) g[i * w.cols + j] *= w.mask[i * w.stride + j];
+        rule_.optimiser == Optimiser::sgd ? sgd(w, g, rule_, rate) : adam(w, g, rule_, rate, steps_);
+    };
+    for (std::size_t l = 0; l < layers_.size(); ++l) {
+        const Parameters<T>& weights = layers_[l].weights;
+        T* G = weight_gradients_[l].data();
+        if (l > 0 && turned(weights)) {
+            transpose(weights.cols, weights.rows, G, scratch_.data());
+            G = scratch_.data();
+        }
+        take(weights, G);
+        take(layers_[l].biases, bias_gradients_[l].data());
+    }
+}
+
+template class DenseDescent<float>;
+template class DenseDescent<double>;
+
+}  // namespace pyphenom::training
