@@ -13,6 +13,9 @@ namespace pyphenom::training {
 namespace {
 
 constexpr Index most_samples = 128;  // that go through the layers together
+constexpr Index whole = 16;  // samples and inputs are filled up to a multiple, with zeros: no loop has a rest
+Index filled_up(Index count) { return (count + whole - 1) / whole * whole; }
+
 constexpr double lowest = -700.0;  // e^x below is nothing beside 1
 
 template <class T>
@@ -97,9 +100,9 @@ PYPHENOM_INLINE void softmax_columns(Index rows, Index cols, T* F, double scale,
 }
 
 template <class T>
-PYPHENOM_INLINE void sgd_rows(const Parameters<T>& w, const T* g, Rule rule, double rate) {
+PYPHENOM_INLINE void sgd_rows(const Parameters<T>& w, const T* g, Index apart, Rule rule, double rate) {
     const T momentum = static_cast<T>(rule.momentum), decay = static_cast<T>(rule.decay), r = static_cast<T>(rate);
-    for (Index i = 0; i < w.rows; ++i, g += w.cols) {
+    for (Index i = 0; i < w.rows; ++i, g += apart) {
         T *value = w.value + i * w.stride, *velocity = w.first + i * w.stride;
 #pragma omp simd
         for (Index j = 0; j < w.cols; ++j) {
@@ -111,11 +114,12 @@ PYPHENOM_INLINE void sgd_rows(const Parameters<T>& w, const T* g, Rule rule, dou
 }
 
 template <class T>
-PYPHENOM_INLINE void adam_rows(const Parameters<T>& w, const T* g, Rule rule, double rate, std::int64_t steps) {
+PYPHENOM_INLINE void adam_rows(const Parameters<T>& w, const T* g, Index apart, Rule rule, double rate,
+                               std::int64_t steps) {
     const double t = static_cast<double>(steps);
     const T decay = static_cast<T>(rule.decay), size = static_cast<T>(rate / (1.0 - std::pow(0.9, t)));
     const T root = static_cast<T>(1.0 / std::sqrt(1.0 - std::pow(0.999, t)));
-    for (Index i = 0; i < w.rows; ++i, g += w.cols) {
+    for (Index i = 0; i < w.rows; ++i, g += apart) {
         T *value = w.value + i * w.stride, *mean = w.first + i * w.stride, *square = w.second + i * w.stride;
 #pragma omp simd
         for (Index j = 0; j < w.cols; ++j) {
@@ -139,11 +143,12 @@ PYPHENOM_INLINE void adam_rows(const Parameters<T>& w, const T* g, Rule rule, do
     PYPHENOM_CLONES void softmax(Index rows, Index cols, T* F, double scale, T* largest, T* total) {                 \
         softmax_columns(rows, cols, F, scale, largest, total);                                                       \
     }                                                                                                                \
-    PYPHENOM_CLONES void sgd(const Parameters<T>& w, const T* g, Rule rule, double rate) {                           \
-        sgd_rows(w, g, rule, rate);                                                                                  \
+    PYPHENOM_CLONES void sgd(const Parameters<T>& w, const T* g, Index apart, Rule rule, double rate) {              \
+        sgd_rows(w, g, apart, rule, rate);                                                                           \
     }                                                                                                                \
-    PYPHENOM_CLONES void adam(const Parameters<T>& w, const T* g, Rule rule, double rate, std::int64_t steps) {      \
-        adam_rows(w, g, rule, rate, steps);                                                                          \
+    PYPHENOM_CLONES void adam(const Parameters<T>& w, const T* g, Index apart, Rule rule, double rate,               \
+                              std::int64_t steps) {                                                                  \
+        adam_rows(w, g, apart, rule, rate, steps);                                                                   \
     }
 PYPHENOM_LOOPS(float)
 PYPHENOM_LOOPS(double)
@@ -208,7 +213,9 @@ DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, 
         widest = std::max(widest, outputs);
         before = outputs;
     }
-    picked_.resize(most_samples * samples_.size);
+    row_ = filled_up(samples_.size);
+    picked_.resize(most_samples * row_);
+    weight_gradients_.front().resize(layers_.front().weights.rows * row_);
     slopes_.resize(widest * most_samples);
     slopes_before_.resize(widest * most_samples);
     scratch_.resize(std::max<std::size_t>(most_weights, 2 * most_samples));
@@ -220,30 +227,32 @@ void DenseDescent<T>::step(const std::int64_t* batch, Index count, double rate) 
     ++steps_;
     for (Index from = 0; from < total; from += most_samples) {
         const Index part = std::min(most_samples, total - from);
-        const T* x = batch ? gather(batch + from, part) : samples_.inputs + from * samples_.size;
-        forward(x, part);
-        slope_of_loss(batch, from, part, total);
-        backward(x, part, from > 0);
+        const Index filled = filled_up(part);
+        gather(batch, from, part, filled);
+        forward(filled);
+        slope_of_loss(batch, from, part, filled, total);
+        backward(filled, from > 0);
     }
     move(rate);
 }
 
 template <class T>
-const T* DenseDescent<T>::gather(const std::int64_t* batch, Index count) {
+void DenseDescent<T>::gather(const std::int64_t* batch, Index from, Index count, Index filled) {
     for (Index j = 0; j < count; ++j)
-        std::copy_n(samples_.inputs + batch[j] * samples_.size, samples_.size, picked_.data() + j * samples_.size);
-    return picked_.data();
+        std::copy_n(samples_.inputs + (batch ? batch[from + j] : from + j) * samples_.size, samples_.size,
+                    picked_.data() + j * row_);
+    std::fill_n(picked_.data() + count * row_, (filled - count) * row_, T(0));
 }
 
 template <class T>
-void DenseDescent<T>::forward(const T* x, Index count) {
+void DenseDescent<T>::forward(Index count) {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const auto& [weights, biases, after] = layers_[l];
         const Index outputs = weights.rows, inputs = weights.cols;
         T* Z = values_[l].data();
         if (l == 0)  // samples are rows of x
             dense::multiply<T>(
-                {outputs, count, inputs, weights.value, weights.stride, 1, x, 1, inputs, false, Z, count});
+                {outputs, count, inputs, weights.value, weights.stride, 1, picked_.data(), 1, row_, false, Z, count});
         else
             dense::multiply<T>({outputs, count, inputs, weights.value, weights.stride, 1, values_[l - 1].data(), count,
                                 1, false, Z, count});
@@ -256,7 +265,7 @@ void DenseDescent<T>::forward(const T* x, Index count) {
 
 // slopes_ <- dL/dF of the outputs F (K x b), which for the softmax are its probabilities less one at the label.
 template <class T>
-void DenseDescent<T>::slope_of_loss(const std::int64_t* batch, Index from, Index count, Index total) {
+void DenseDescent<T>::slope_of_loss(const std::int64_t* batch, Index from, Index count, Index filled, Index total) {
     const Index outputs = layers_.back().weights.rows;
     const T* F = values_.back().data();
     T* D = slopes_.data();
@@ -265,18 +274,19 @@ void DenseDescent<T>::slope_of_loss(const std::int64_t* batch, Index from, Index
         const T scale = static_cast<T>(2.0 / static_cast<double>(total));
         for (Index j = 0; j < count; ++j) {
             const T* y = samples_.targets + sample(j) * outputs;
-            for (Index i = 0; i < outputs; ++i) D[i * count + j] = scale * (F[i * count + j] - y[i]);
+            for (Index i = 0; i < outputs; ++i) D[i * filled + j] = scale * (F[i * filled + j] - y[i]);
         }
-        return;
+    } else {
+        const double scale = 1.0 / static_cast<double>(total);
+        std::copy_n(F, outputs * filled, D);
+        softmax(outputs, filled, D, scale, scratch_.data(), scratch_.data() + most_samples);
+        for (Index j = 0; j < count; ++j) D[samples_.labels[sample(j)] * filled + j] -= static_cast<T>(scale);
     }
-    const double scale = 1.0 / static_cast<double>(total);
-    std::copy_n(F, outputs * count, D);
-    softmax(outputs, count, D, scale, scratch_.data(), scratch_.data() + most_samples);
-    for (Index j = 0; j < count; ++j) D[samples_.labels[sample(j)] * count + j] -= static_cast<T>(scale);
+    for (Index i = 0; i < outputs; ++i) std::fill_n(D + i * filled + count, filled - count, T(0));
 }
 
 template <class T>
-void DenseDescent<T>::backward(const T* x, Index count, bool add) {
+void DenseDescent<T>::backward(Index count, bool add) {
     for (std::size_t l = layers_.size(); l-- > 0;) {
         const auto& [weights, biases, after] = layers_[l];
         const Index outputs = weights.rows, inputs = weights.cols;
@@ -284,7 +294,7 @@ void DenseDescent<T>::backward(const T* x, Index count, bool add) {
         slope_all(after, outputs, count, values_[l].data(), slopes_.data(), bias_gradients_[l].data(), add);
         T* G = weight_gradients_[l].data();
         if (l == 0) {
-            dense::multiply<T>({outputs, inputs, count, D, count, 1, x, inputs, 1, add, G, inputs});
+            dense::multiply<T>({outputs, row_, count, D, count, 1, picked_.data(), row_, 1, add, G, row_});
             return;
         }
         const T* H = values_[l - 1].data();
@@ -300,11 +310,11 @@ void DenseDescent<T>::backward(const T* x, Index count, bool add) {
 
 template <class T>
 void DenseDescent<T>::move(double rate) {
-    const auto take = [&](const Parameters<T>& w, T* g) {
+    const auto take = [&](const Parameters<T>& w, T* g, Index apart) {
         if (w.mask)
             for (Index i = 0; i < w.rows; ++i)
-                for (Index j = 0; j < w.cols; ++j) g[i * w.cols + j] *= w.mask[i * w.stride + j];
-        rule_.optimiser == Optimiser::sgd ? sgd(w, g, rule_, rate) : adam(w, g, rule_, rate, steps_);
+                for (Index j = 0; j < w.cols; ++j) g[i * apart + j] *= w.mask[i * w.stride + j];
+        rule_.optimiser == Optimiser::sgd ? sgd(w, g, apart, rule_, rate) : adam(w, g, apart, rule_, rate, steps_);
     };
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const Parameters<T>& weights = layers_[l].weights;
@@ -313,8 +323,8 @@ void DenseDescent<T>::move(double rate) {
             transpose(weights.cols, weights.rows, G, scratch_.data());
             G = scratch_.data();
         }
-        take(weights, G);
-        take(layers_[l].biases, bias_gradients_[l].data());
+        take(weights, G, l == 0 ? row_ : weights.cols);
+        take(layers_[l].biases, bias_gradients_[l].data(), weights.rows);
     }
 }
 

@@ -66,20 +66,21 @@ class DenseDescent {
     void step(const std::int64_t* batch, Index count, double rate);
 
   private:
-    const T* gather(const std::int64_t* batch, Index count);
-    void forward(const T* x, Index count);
-    void slope_of_loss(const std::int64_t* batch, Index from, Index count, Index total);
-    void backward(const T* x, Index count, bool add);
+    void gather(const std::int64_t* batch, Index from, Index count, Index filled);
+    void forward(Index count);
+    void slope_of_loss(const std::int64_t* batch, Index from, Index count, Index filled, Index total);
+    void backward(Index count, bool add);
     void move(double rate);
 
     std::vector<Layer<T>> layers_;
     Samples<T> samples_;
     Rule rule_;
     std::int64_t steps_ = 0;
-    std::vector<T> picked_;  // inputs of a batch, a sample a row
+    Index row_ = 0;
+    std::vector<T> picked_;  // inputs of a batch, a sample a row, `row_` apart
     std::vector<std::vector<T>> values_;  // of each layer, outputs x b
     std::vector<T> slopes_, slopes_before_;
-    std::vector<std::vector<T>> weight_gradients_, bias_gradients_;
+    std::vector<std::vector<T>> weight_gradients_, bias_gradients_;  // rows of the first `row_` apart, some transposed
     std::vector<T> scratch_;
 };
 
