@@ -21,6 +21,7 @@ struct BoundDescent {
     std::vector<Array<T>> kept;  // what the views look into
     Array<T> inputs, targets;
     Array<std::int64_t> labels;
+    std::vector<Samples<T>> samples;  // of each network
     std::vector<DenseDescent<T>> members;
 
     // `parameters`, `first`, `second` and `masks` hold weights (M, outputs, inputs) and biases (M, outputs) by turns;
@@ -78,10 +79,10 @@ struct BoundDescent {
             const Index row = truth.shape(0) == 1 ? 0 : m;
             require(own[0] == inputs.shape(1), "inputs", "of another width", "as many numbers as networks take");
             require(!squared || targets.shape(2) == own[layers], "targets", "of another width", "one an output");
-            const Samples<T> samples{inputs.shape(0), inputs.shape(1), inputs.data(),
-                                     squared ? nullptr : labels.data() + row * labels.shape(1),
-                                     squared ? targets.data() + row * targets.shape(1) * targets.shape(2) : nullptr};
-            members.emplace_back(std::move(stack), samples, rule);
+            samples.push_back({inputs.shape(0), inputs.shape(1), inputs.data(),
+                               squared ? nullptr : labels.data() + row * labels.shape(1),
+                               squared ? targets.data() + row * targets.shape(1) * targets.shape(2) : nullptr});
+            members.emplace_back(std::move(stack), samples.back(), rule);
         }
         for (const auto* arrays : {&parameters, &first, &second, &masks})
             kept.insert(kept.end(), arrays->begin(), arrays->end());
@@ -90,23 +91,29 @@ struct BoundDescent {
     // `batches` (steps, b) for all networks or (steps, M, b) for each; none: all samples.
     void advance(const std::optional<Array<std::int64_t>>& batches, const std::vector<double>& rates) {
         const Index steps = static_cast<Index>(rates.size()), count = static_cast<Index>(members.size());
-        const std::int64_t* indices = nullptr;
-        Index size = 0, apart = 0;  // apart: the batches of two networks
-        if (batches) {
-            const bool shared = batches->ndim() == 2;
-            require((batches->flags() & py::array::c_style) && batches->ndim() >= 2 && batches->ndim() <= 3 &&
-                        batches->shape(0) == steps && (shared || batches->shape(1) == count),
-                    "batches", "of another shape", "contiguous indices (steps, b) or (steps, M, b)");
-            indices = batches->data();
-            size = batches->shape(batches->ndim() - 1);
-            apart = shared ? 0 : size;
+        Batch<T> batch(inputs.shape(1));
+        if (!batches) {
+            const py::gil_scoped_release release;
+            batch.pick(samples.front(), nullptr, 0);
+            for (std::size_t m = 0; m < members.size(); ++m)
+                for (const double rate : rates) members[m].step(batch, rate);
+            return;
         }
-        const Index stride = apart ? count * size : size;
+        const bool shared = batches->ndim() == 2;
+        require((batches->flags() & py::array::c_style) && (shared || batches->ndim() == 3) &&
+                    batches->shape(0) == steps && (shared || batches->shape(1) == count),
+                "batches", "of another shape", "contiguous indices (steps, b) or (steps, M, b)");
+        const std::int64_t* indices = batches->data();
+        const Index size = batches->shape(batches->ndim() - 1);
         const py::gil_scoped_release release;
-        for (Index m = 0; m < count; ++m)
-            for (Index k = 0; k < steps; ++k)
-                members[static_cast<std::size_t>(m)].step(indices ? indices + k * stride + m * apart : nullptr, size,
-                                                          rates[static_cast<std::size_t>(k)]);
+        for (const double rate : rates)
+            for (Index m = 0; m < count; ++m) {
+                if (!shared || m == 0) {
+                    batch.pick(samples[static_cast<std::size_t>(m)], indices, size);
+                    indices += size;
+                }
+                members[static_cast<std::size_t>(m)].step(batch, rate);
+            }
     }
 };
 

@@ -193,8 +193,32 @@ Optimiser parse_optimiser(std::string_view name) {
 }
 
 template <class T>
+Batch<T>::Batch(Index inputs) : size_(filled_up(inputs)) {}
+
+template <class T>
+void Batch<T>::pick(const Samples<T>& samples, const std::int64_t* indices, Index count) {
+    count_ = indices ? count : samples.count;
+    indices_ = indices;
+    const auto room = static_cast<std::size_t>(filled_up(count_) * size_);
+    if (rows_.size() < room) {
+        rows_.assign(room, T(0));
+        columns_.resize(room);
+    }
+    blocks_.clear();
+    for (Index from = 0; from < count_; from += most_samples) {
+        const Index part = std::min(most_samples, count_ - from), filled = filled_up(part);
+        T *rows = rows_.data() + from * size_, *columns = columns_.data() + from * size_;
+        for (Index j = 0; j < part; ++j)
+            std::copy_n(samples.inputs + sample(from + j) * samples.size, samples.size, rows + j * size_);
+        std::fill_n(rows + part * size_, (filled - part) * size_, T(0));
+        transpose(filled, size_, rows, columns);
+        blocks_.push_back({from, part, filled, rows, columns});
+    }
+}
+
+template <class T>
 DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, Rule rule)
-    : layers_(std::move(layers)), samples_(samples), rule_(rule) {
+    : layers_(std::move(layers)), samples_(samples), rule_(rule), row_(filled_up(samples.size)) {
     require(!layers_.empty(), "layers", "empty", "at least one layer");
     require(samples_.count > 0, "inputs", "empty", "at least one sample");
     Index before = samples_.size, widest = 0;
@@ -213,8 +237,6 @@ DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, 
         widest = std::max(widest, outputs);
         before = outputs;
     }
-    row_ = filled_up(samples_.size);
-    picked_.resize(most_samples * row_);
     weight_gradients_.front().resize(layers_.front().weights.rows * row_);
     slopes_.resize(widest * most_samples);
     slopes_before_.resize(widest * most_samples);
@@ -222,71 +244,65 @@ DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, 
 }
 
 template <class T>
-void DenseDescent<T>::step(const std::int64_t* batch, Index count, double rate) {
-    const Index total = batch ? count : samples_.count;
+void DenseDescent<T>::step(const Batch<T>& batch, double rate) {
     ++steps_;
-    for (Index from = 0; from < total; from += most_samples) {
-        const Index part = std::min(most_samples, total - from);
-        const Index filled = filled_up(part);
-        gather(batch, from, part, filled);
-        forward(filled);
-        slope_of_loss(batch, from, part, filled, total);
-        backward(filled, from > 0);
+    for (const Block& block : batch.blocks()) {
+        forward(block);
+        slope_of_loss(batch, block);
+        backward(block, block.from > 0);
     }
     move(rate);
 }
 
 template <class T>
-void DenseDescent<T>::gather(const std::int64_t* batch, Index from, Index count, Index filled) {
-    for (Index j = 0; j < count; ++j)
-        std::copy_n(samples_.inputs + (batch ? batch[from + j] : from + j) * samples_.size, samples_.size,
-                    picked_.data() + j * row_);
-    std::fill_n(picked_.data() + count * row_, (filled - count) * row_, T(0));
-}
-
-template <class T>
-void DenseDescent<T>::forward(Index count) {
+void DenseDescent<T>::forward(const Block& block) {
+    const Index count = block.filled;
+    const T* H = block.columns;
     for (std::size_t l = 0; l < layers_.size(); ++l) {
         const auto& [weights, biases, after] = layers_[l];
-        const Index outputs = weights.rows, inputs = weights.cols;
         T* Z = values_[l].data();
-        if (l == 0)  // samples are rows of x
-            dense::multiply<T>(
-                {outputs, count, inputs, weights.value, weights.stride, 1, picked_.data(), 1, row_, false, Z, count});
-        else
-            dense::multiply<T>({outputs, count, inputs, weights.value, weights.stride, 1, values_[l - 1].data(), count,
-                                1, false, Z, count});
-        const auto apply = after == Function::relu   ? static_cast<void (*)(Index, Index, const T*, T*)>(rectify_all)
-                           : after == Function::tanh ? static_cast<void (*)(Index, Index, const T*, T*)>(tanh_all)
-                                                     : static_cast<void (*)(Index, Index, const T*, T*)>(shift_all);
-        apply(outputs, count, biases.value, Z);
+        dense::multiply<T>(
+            {weights.rows, count, weights.cols, weights.value, weights.stride, 1, H, count, 1, false, Z, count});
+        switch (after) {
+            case Function::relu:
+                rectify_all(weights.rows, count, biases.value, Z);
+                break;
+            case Function::tanh:
+                tanh_all(weights.rows, count, biases.value, Z);
+                break;
+            case Function::identity:
+                shift_all(weights.rows, count, biases.value, Z);
+        }
+        H = Z;
     }
 }
 
 // slopes_ <- dL/dF of the outputs F (K x b), which for the softmax are its probabilities less one at the label.
 template <class T>
-void DenseDescent<T>::slope_of_loss(const std::int64_t* batch, Index from, Index count, Index filled, Index total) {
+void DenseDescent<T>::slope_of_loss(const Batch<T>& batch, const Block& block) {
+    const auto [from, count, filled, rows, columns] = block;
     const Index outputs = layers_.back().weights.rows;
     const T* F = values_.back().data();
     T* D = slopes_.data();
-    const auto sample = [&](Index j) { return batch ? batch[from + j] : from + j; };
+    const double share = 1.0 / static_cast<double>(batch.count());
     if (rule_.loss == LossKind::squared) {
-        const T scale = static_cast<T>(2.0 / static_cast<double>(total));
+        const T scale = static_cast<T>(2.0 * share);
         for (Index j = 0; j < count; ++j) {
-            const T* y = samples_.targets + sample(j) * outputs;
+            const T* y = samples_.targets + batch.sample(from + j) * outputs;
             for (Index i = 0; i < outputs; ++i) D[i * filled + j] = scale * (F[i * filled + j] - y[i]);
         }
     } else {
-        const double scale = 1.0 / static_cast<double>(total);
         std::copy_n(F, outputs * filled, D);
-        softmax(outputs, filled, D, scale, scratch_.data(), scratch_.data() + most_samples);
-        for (Index j = 0; j < count; ++j) D[samples_.labels[sample(j)] * filled + j] -= static_cast<T>(scale);
+        softmax(outputs, filled, D, share, scratch_.data(), scratch_.data() + most_samples);
+        for (Index j = 0; j < count; ++j)
+            D[samples_.labels[batch.sample(from + j)] * filled + j] -= static_cast<T>(share);
     }
     for (Index i = 0; i < outputs; ++i) std::fill_n(D + i * filled + count, filled - count, T(0));
 }
 
 template <class T>
-void DenseDescent<T>::backward(Index count, bool add) {
+void DenseDescent<T>::backward(const Block& block, bool add) {
+    const Index count = block.filled;
     for (std::size_t l = layers_.size(); l-- > 0;) {
         const auto& [weights, biases, after] = layers_[l];
         const Index outputs = weights.rows, inputs = weights.cols;
@@ -294,7 +310,7 @@ void DenseDescent<T>::backward(Index count, bool add) {
         slope_all(after, outputs, count, values_[l].data(), slopes_.data(), bias_gradients_[l].data(), add);
         T* G = weight_gradients_[l].data();
         if (l == 0) {
-            dense::multiply<T>({outputs, row_, count, D, count, 1, picked_.data(), row_, 1, add, G, row_});
+            dense::multiply<T>({outputs, row_, count, D, count, 1, block.rows, row_, 1, add, G, row_});
             return;
         }
         const T* H = values_[l - 1].data();
@@ -328,6 +344,8 @@ void DenseDescent<T>::move(double rate) {
     }
 }
 
+template class Batch<float>;
+template class Batch<double>;
 template class DenseDescent<float>;
 template class DenseDescent<double>;
 

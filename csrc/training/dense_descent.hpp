@@ -2,7 +2,7 @@
 //
 // Columns are samples: a layer of o outputs and i inputs makes Z (o x b) = f(W H + c 1^T) of H (i x b), and with
 // D = dL/dZ * f' the gradients are D H^T and D 1, and W^T D goes on to the layer before. Entries lie row by row. All
-// that a step touches stays in the cache, which is where many small networks gain over one stack of them.
+// that a step touches stays in the cache, and each network has its own widths.
 #pragma once
 
 #include <cstdint>
@@ -56,28 +56,54 @@ struct Samples {
     const T* targets;
 };
 
+// The inputs of a batch, which several networks may see: in blocks of samples that go through the layers together, each
+// filled up with zeros to whole vectors, both ways round.
+template <class T>
+class Batch {
+  public:
+    struct Block {
+        Index from, count, filled;  // samples of the batch; with those that fill up
+        const T* rows;  // filled x size()
+        const T* columns;  // size() x filled
+    };
+
+    explicit Batch(Index inputs);
+    // Picks the `count` samples with these indices, or all (null).
+    void pick(const Samples<T>& samples, const std::int64_t* indices, Index count);
+
+    Index count() const { return count_; }
+    Index size() const { return size_; }
+    Index sample(Index j) const { return indices_ ? indices_[j] : j; }
+    const std::vector<Block>& blocks() const { return blocks_; }
+
+  private:
+    Index size_, count_ = 0;
+    const std::int64_t* indices_ = nullptr;
+    std::vector<T> rows_, columns_;
+    std::vector<Block> blocks_;
+};
+
 template <class T>
 class DenseDescent {
   public:
     DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, Rule rule);
 
-    // A step along the gradient of the mean loss over the `count` samples with these indices, or over all (null, 0).
-    // Loss: the squared distance to the targets, or -log of the softmax at the label.
-    void step(const std::int64_t* batch, Index count, double rate);
+    // A step along the gradient of the mean loss over a batch: the squared distance to the targets, or -log of the
+    // softmax at the label.
+    void step(const Batch<T>& batch, double rate);
 
   private:
-    void gather(const std::int64_t* batch, Index from, Index count, Index filled);
-    void forward(Index count);
-    void slope_of_loss(const std::int64_t* batch, Index from, Index count, Index filled, Index total);
-    void backward(Index count, bool add);
+    using Block = typename Batch<T>::Block;
+    void forward(const Block& block);
+    void slope_of_loss(const Batch<T>& batch, const Block& block);
+    void backward(const Block& block, bool add);
     void move(double rate);
 
     std::vector<Layer<T>> layers_;
     Samples<T> samples_;
     Rule rule_;
+    Index row_;  // size of a batch's inputs
     std::int64_t steps_ = 0;
-    Index row_ = 0;
-    std::vector<T> picked_;  // inputs of a batch, a sample a row, `row_` apart
     std::vector<std::vector<T>> values_;  // of each layer, outputs x b
     std::vector<T> slopes_, slopes_before_;
     std::vector<std::vector<T>> weight_gradients_, bias_gradients_;  // rows of the first `row_` apart, some transposed
