@@ -54,8 +54,9 @@ def randomization(canvas):
     steps = np.unique(np.geomspace(1, 1000, 25).astype(int))
     for colour, labels, name in (("C0", images.labels, "true"), ("C1", rng.integers(10, size=n), "random")):
         Y = np.eye(10)[labels] - 0.1
-        decay = (1 - values / values[-1]) ** (2 * steps[:, None])
-        theory(right, steps, decay @ ((vectors.T @ Y) ** 2).sum(axis=1) / (Y**2).sum(), label=name, colour=colour)
+        power = ((vectors.T @ Y) ** 2).sum(axis=1) / (Y**2).sum()
+        curve = ph.theory.kernel_descent.squared_residual(values, power, n / (2 * values[-1]), steps)
+        theory(right, steps, curve, label=name, colour=colour)
         weights, course = np.zeros((2000, 10)), []
         for _ in range(steps[-1]):
             weights -= features.T @ (features @ weights - Y) / values[-1]

@@ -1,4 +1,4 @@
-"""Ridge regression on isotropic inputs, in closed form by the Marchenko-Pastur law; conventions of `ridge_regression`."""
+"""Ridge regression on isotropic inputs, in closed form by the Marchenko-Pastur law."""
 
 from __future__ import annotations
 
