@@ -91,8 +91,7 @@ def class_spectrum(canvas):
         norms = {"norm": (1 - common) ** 0.5, "common": common**0.5}
         if replicate == 0:  # without noise, where gradient flow passes through the error
             X, y = map(torch.from_numpy, ph.data.gaussian_clusters(1, C, 12, rng, **norms, noise=0.0))
-            scale = np.log((1 - error) * (C - 1) / error) / (1 - common)
-            model.weight.data = scale * (X - X.mean(dim=0))
+            model.weight.data = torch.from_numpy(ph.theory.class_spectrum.flow_weights(X, common, error))
             found = ph.curvature.eigsh(ph.curvature.linearize(model, "cross_entropy", X, y).hessian(), 2 * C).to_dict()
             left.plot([common] * 2 * C, found["values"], "o", color="0.3", label="" if point else "measured")
         nn.init.zeros_(model.weight)
