@@ -1,4 +1,4 @@
-"""What networks are trained by hand; that they are trained right is for the oracle in test_training."""
+"""What networks are trained by hand; that they are trained right is for test_training."""
 
 import copy
 
