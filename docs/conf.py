@@ -55,8 +55,13 @@ def resolve(app, env, node, content):
         return None
     if not hasattr(value, "__qualname__"):  # a constant or a symbol has no place of its own to link to
         return content
-    name = f"{value.__module__}.{value.__qualname__}"
-    return env.domains.python_domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content)
+    # A private module has no page: the name is on that of a public one which has it too.
+    own = [module for name, module in sys.modules.items() if name.startswith("pyphenom.")]
+    public = [module.__name__ for module in own if getattr(module, value.__name__, None) is value]
+    names = [f"{module}.{value.__qualname__}" for module in (value.__module__, *public)]
+    find = env.domains.python_domain.resolve_xref
+    found = (find(env, node["refdoc"], app.builder, "obj", name, node, content) for name in names)
+    return next(filter(None, found), None)
 
 
 def setup(app):

@@ -4,6 +4,7 @@
 // the time on handing them out, and the products miss the translation cache.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -64,5 +65,11 @@ struct HugePages {
 };
 
 using Buffer = std::vector<double, HugePages<double>>;
+
+// The buffer's memory, of at least this size.
+inline double* room(Buffer& buffer, std::size_t size) {
+    buffer.resize(std::max(buffer.size(), size));
+    return buffer.data();
+}
 
 }  // namespace pyphenom

@@ -1,9 +1,8 @@
-// The primal stage, and what all stages share. The working recursions live in width_path_dual.cpp.
+// The order of the stages, and the primal one.
 #include "random_features/width_path.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/blas.hpp"
 #include "core/loops.hpp"
@@ -16,8 +15,6 @@ constexpr Index primal_block = 64;
 // A second orthogonalisation is due where the first left less than this share of a column's norm: what is left is
 // then orthogonal to no better than epsilon / share.
 constexpr double reorthogonalise_below = 0.1;
-// Below this 1 - h_i is not the difference of 1 and the leverage: see left_out_residual.
-constexpr double nearly_pinned_below = 1e-6;
 // With a ridge the inverse stage starts at width 1 where its error eps |Z|^2 / P stays below about 2e-9.
 constexpr double inverse_start_ratio = 1e-7;
 // Below this many samples the inverse stage saves nothing.
@@ -25,8 +22,6 @@ constexpr Index smallest_inverse = 64;
 // A feature this much larger (squared) than all before it together makes a block of its own: K^-1 drops through it,
 // and the widths before it would inherit its scale.
 constexpr double outsized = 1e4;
-
-double square(double x) { return x * x; }
 
 // W <- Q with W = Q R, R upper triangular. By Cholesky factors of the Gram matrix, all matrix products, where a column
 // keeps at least `independent` of its norm outside those before it; the second factor repairs what the first lost, up
@@ -155,8 +150,6 @@ void WidthPath::choose_first_stage(CM Z) {
     work_.resize(blas::work_for(std::max(n_, m_ + targets_)));
 }
 
-// ---- primal ---------------------------------------------------------------------------------------------------
-
 // Takes features up to the end of the block, of the panel, or of the stage; returns how many.
 Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, Index at) {
     std::vector<double> norms;
@@ -253,100 +246,6 @@ Index WidthPath::append_primal(CM Z_all, CM Z_test_all, const PathRows& rows, In
     }
     if (a < b) enter_rotated();
     return a;
-}
-
-// No feature so far differs from zero on the training set.
-void WidthPath::write_zero_row(const PathRows& rows, Index at) {
-    for (Index t = 0; t < targets_; ++t) {
-        const double e2 = squared_norm(y_.data() + t * n_, n_) / static_cast<double>(n_);
-        write_errors(rows, at, t, e2, 0.0);
-        rows.leave_one_out_error(t, at) = e2;
-    }
-    rows.degrees_of_freedom[at] = 0.0;
-    rows.rank[at] = 0.0;
-    rows.condition[at] = 1.0;
-}
-
-void WidthPath::write_primal_row(const PathRows& rows, Index at) {
-    double df = 0;
-    for (Index i = 0; i < n_; ++i) df += leverage_[i];
-    rows.degrees_of_freedom[at] = penalty_ > 0 ? df : static_cast<double>(rank_);
-    rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
-    rows.condition[at] = condition();
-    leave_one_out_from_residual(rows.leave_one_out_error.col(at));
-    for (Index t = 0; t < targets_; ++t)
-        write_errors(rows, at, t, squared_norm(residual_.data() + t * q_rows_, n_) / static_cast<double>(n_),
-                     squared_norm(coefficients_.data() + t * capacity_, rank_));
-}
-
-// Mean squares of e_i / (1 - h_i) for every target, with care where the leverage h_i comes close to 1.
-void WidthPath::leave_one_out_from_residual(double* errors) {
-    spare_.resize(n_);
-    std::vector<Index> pinned;
-    for (Index i = 0; i < n_; ++i) {
-        spare_[i] = 1.0 - leverage_[i];
-        if (!(spare_[i] > nearly_pinned_below)) {
-            spare_[i] = std::numeric_limits<double>::infinity();
-            pinned.push_back(i);
-        }
-    }
-    for (Index t = 0; t < targets_; ++t) errors[t] = squared_ratio(residual_.data() + t * q_rows_, spare_.data(), n_);
-    if (!pinned.empty()) add_left_out_squares(pinned, errors);
-    for (Index t = 0; t < targets_; ++t) errors[t] /= static_cast<double>(n_);
-}
-
-// e_i / (1 - h_i) = p_i^T [y; 0] / |p_i|^2 with p_i = (I - Q Q^T) e_i, whose small norm cancels nothing once p_i is
-// computed. Without a ridge p_i may vanish: the sample is fitted whatever its label. The ratio then tends to
-// (K^+ y)_i / (K^+)_ii, with Z^+ = R^-1 Q^T in the primal and K^+ = Q (R^T R)^-1 Q^T in rotated coordinates.
-void WidthPath::add_left_out_squares(const std::vector<Index>& samples, double* sums) {
-    const Index height = n_ + (penalty_ > 0 ? rank_ : 0), r = rank_, count = static_cast<Index>(samples.size());
-    P_.resize(std::max(P_.size(), static_cast<std::size_t>(count * (height + r))));
-    const M P(P_.data(), height, count), QtP(P_.data() + count * height, r, count);
-    const CM Q(Q_.data(), height, r, q_rows_);
-    zero(P);
-    for (Index c = 0; c < count; ++c) P(samples[c], c) = 1.0;
-    for (int twice = 0; twice < 2; ++twice) {
-        blas::gemm('T', 'N', 1.0, Q, P, 0.0, QtP);
-        blas::gemm('N', 'N', -1.0, Q, QtP, 1.0, P);
-    }
-    std::vector<double> v(r);
-    for (Index c = 0; c < count; ++c) {
-        const double* p = P.col(c);
-        const double p2 = squared_norm(p, height);
-        if (penalty_ > 0 || p2 > 1e-26) {
-            for (Index t = 0; t < targets_; ++t) sums[t] += square(dot(p, y_.data() + t * n_, n_) / p2);
-            continue;
-        }
-        const Index i = samples[c];
-        if (stage_ == Stage::rotated) {  // v = R^-T Q^T e_i
-            for (Index j = 0; j < r; ++j) v[j] = Q_[i + j * q_rows_];
-            const std::vector<double> q = v;
-            blas::solve_upper('L', 'T', CM(R_.data(), r, r, capacity_), M(v.data(), r, 1));
-            for (Index t = 0; t < targets_; ++t)
-                sums[t] += square(dot(q.data(), state_.alpha.data() + t * r, r) / squared_norm(v.data(), r));
-        } else {
-            std::fill(v.begin(), v.end(), 0.0);
-            for (Index l = 0; l < r; ++l) axpy(Q_[i + l * q_rows_], R_inverse_.data() + l * capacity_, v.data(), l + 1);
-            for (Index t = 0; t < targets_; ++t)
-                sums[t] += square(dot(v.data(), coefficients_.data() + t * capacity_, r) / squared_norm(v.data(), r));
-        }
-    }
-}
-
-// ---- common ---------------------------------------------------------------------------------------------------
-
-void WidthPath::write_errors(const PathRows& rows, Index at, Index t, double train, double norm2) const {
-    const double* f = state_.predictions.data() + t * m_;
-    rows.train_error(t, at) = train;
-    rows.test_error(t, at) = squared_distance(f, y_test_.data() + t * m_, m_) / static_cast<double>(m_);
-    rows.coefficient_norm(t, at) = std::sqrt(norm2);
-    if (rows.predictions) std::copy_n(f, m_, rows.predictions + (at * targets_ + t) * m_);
-}
-
-// |A|_F |A^+|_F of what is factorised: A = [Z; sqrt(P) I_N] in the primal, [Z, sqrt(P) I_n] afterwards.
-double WidthPath::condition() const {
-    const double ridge2 = penalty_ * static_cast<double>(stage_ == Stage::primal ? width_ : n_);
-    return std::max(1.0, std::sqrt((norm2_of_features_ + ridge2) * state_.inverse_norm2));
 }
 
 }  // namespace pyphenom

@@ -23,6 +23,9 @@
 //          over where that is small, some way behind the threshold, or at once under a sizeable ridge.
 // rotated  N > rank < n, P = 0 (dependent features: linear activations, repeated samples): the dual recursion in
 //          the coordinates Q^T of the column space found so far, which grows when a feature leaves it.
+//
+// Each stage stands with the way into it in width_path_<stage>.cpp, the primal one in width_path.cpp; the rows that
+// they write are in width_path_rows.cpp.
 #pragma once
 
 #include <vector>
@@ -61,6 +64,7 @@ class WidthPath {
     using CM = Matrix<const double>;
     enum class Stage { unset, primal, rotated, dual, inverse };
     static constexpr Index inverse_block = 128;  // features a block of the inverse stage
+    static constexpr Index panel = 32;  // columns of one block reflector
 
     // What the rows of one width are written from.
     struct State {

@@ -7,6 +7,7 @@ from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
 from pyphenom.networks.refits import refit
 from pyphenom.networks.stack import Stack
+from pyphenom.networks.tangent_kernels import tangent_kernel
 from pyphenom.networks.training import History, Recipe, train
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "sample_gradients",
     "sampled_batches",
     "take_steps",
+    "tangent_kernel",
     "train",
 ]

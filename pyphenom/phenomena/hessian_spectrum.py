@@ -40,7 +40,7 @@ from pyphenom.studies import (
     tidy,
 )
 from pyphenom.studies.study import Preset
-from pyphenom.theory.class_spectrum import class_levels, drops, lead
+from pyphenom.theory.class_spectrum import class_levels, drops, flow_weights, lead
 
 COMMON, SHUFFLED = "common component", "common component, shuffled labels"
 CLUSTERS, NONE = "Gauss-Newton, clusters", "Gauss-Newton, no clusters"
@@ -186,11 +186,9 @@ def _path(model: torch.nn.Module, X: Tensor, y: Tensor) -> pd.DataFrame:
 def _regression(classes: int, cosine: float, streams: Streams) -> pd.DataFrame:
     """Softmax regression on one input a class, on the path of gradient flow from zero where its error is `ERROR`."""
     X, _ = data.gaussian_clusters(1, classes, D, streams.rng("data"), (1 - cosine) ** 0.5, cosine**0.5, noise=0.0)
-    # The logits of a class are then those of the others plus log((1 - error)(C - 1)/error).
-    scale = np.log((1 - ERROR) * (classes - 1) / ERROR) / (1 - cosine)
     model = torch.nn.Linear(D, classes, bias=False, dtype=torch.float64)
     with torch.no_grad():
-        model.weight.copy_(torch.from_numpy(scale * (X - X.mean(axis=0))))
+        model.weight.copy_(torch.from_numpy(flow_weights(X, cosine, ERROR)))
     point = curvature.linearize(model, "cross_entropy", torch.from_numpy(X), torch.arange(classes))
     pairs, theory = curvature.eigsh(point.hessian(), 2 * classes - 1, tol=1e-11), class_levels(classes, cosine, ERROR)
     found = pairs.values  # noqa: PD011

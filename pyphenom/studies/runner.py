@@ -199,8 +199,10 @@ def begin(
 
     Parameters
     ----------
-    study, preset, executor, store, seed, progress, fresh, budget
-        As in :func:`run`. Without an executor the cells are measured by what is returned.
+    executor : concurrent.futures.Executor, optional
+        Without one the cells are measured by what is returned.
+    others
+        As in :func:`measure`.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks, ridge_regression
 from ._checks import Array, Values
+from ._effective_ranks import EffectiveRanks, critical_rank, decreasing, effective_ranks, log_tails, tails
 from .risk import Risk, describe
 
 __all__ = [
@@ -28,29 +29,6 @@ __all__ = [
     "effective_ranks",
     "tsigler_bartlett_shape",
 ]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class EffectiveRanks:
-    r"""Effective ranks of the tails of a spectrum, for k = 0, 1, ..., rank - 1.
-
-    Attributes
-    ----------
-    r : array (rank,)
-        :math:`r_k = \sum_{i>k}\lambda_i/\lambda_{k+1}`.
-    R : array (rank,)
-        :math:`R_k = (\sum_{i>k}\lambda_i)^2/\sum_{i>k}\lambda_i^2`; :math:`r_k \le R_k \le r_k^2`.
-    """
-
-    r: Array
-    R: Array
-
-    def to_dict(self) -> dict[str, Array]:
-        """Return the fields by name."""
-        return {"r": self.r, "R": self.R}
-
-    def __repr__(self) -> str:
-        return describe("EffectiveRanks", dict(self.to_dict()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,86 +90,6 @@ class Decay:
 
     kind: Literal["benign", "tempered", "catastrophic"]
     variance: float
-
-
-def effective_ranks(eigenvalues: ArrayLike) -> EffectiveRanks:
-    r"""Effective ranks :math:`r_k` and :math:`R_k` of all tails of a spectrum.
-
-    Parameters
-    ----------
-    eigenvalues : array (p,)
-        :math:`\lambda_1\ge\lambda_2\ge\dots` of the covariance of the inputs; zeros at the end are dropped.
-
-    Returns
-    -------
-    EffectiveRanks
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a spectrum that is empty, not decreasing, negative, zero or infinite.
-
-    References
-    ----------
-    Bartlett, Long, Lugosi, Tsigler 2020, "Benign overfitting in linear regression", Definition 3.
-
-    Examples
-    --------
-    >>> effective_ranks([2.0, 1.0, 1.0])
-    EffectiveRanks(r=[2., 2., 1.], R=[2.666667, 2.      , 1.      ])
-    """
-    logs = np.log(_decreasing(eigenvalues))
-    tail, squares = _log_tails(logs), _log_tails(2.0 * logs)
-    return EffectiveRanks(np.exp(tail - logs), np.exp(2.0 * tail - squares))
-
-
-def critical_rank(eigenvalues: ArrayLike, n: ArrayLike, ridge: ArrayLike = 0.0, factor: float = 1.0) -> Values:
-    r"""Return the number of directions that are learnt, the least k whose tail is as wide as n samples.
-
-    .. math:: k^* = \min\Bigl\{k\ge0: n\lambda+\sum_{i>k}\lambda_i\ge bn\lambda_{k+1}\Bigr\} ,
-
-    without ridge :math:`\min\{k: r_k\ge bn\}`.
-
-    Parameters
-    ----------
-    eigenvalues : array (p,)
-        As in `effective_ranks`.
-    n : float or array
-        Number of samples.
-    ridge : float or array
-        :math:`\lambda`, scaled by n. With a ridge :math:`k^*\le` rank.
-    factor : float
-        b > 0, a constant of the theorem; its value is not known.
-
-    Returns
-    -------
-    float or array
-        ``inf`` where there is no such k.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in `effective_ranks`, and for parameters out of range.
-
-    References
-    ----------
-    Bartlett et al. 2020, Theorem 4; Tsigler and Bartlett 2023.
-
-    Examples
-    --------
-    >>> critical_rank(1.0 / np.arange(1.0, 20001.0) ** 2, [50, 200, 800])
-    array([ 49., 201., 834.])
-    """
-    spectrum = _decreasing(eigenvalues)
-    samples, ridge = _checks.positive("n", n), _checks.nonnegative("ridge", ridge)
-    b = float(_checks.positive("factor", factor))
-    shape = _checks.broadcast(n=samples, ridge=ridge)
-    counts, penalties = (part.ravel() for part in np.broadcast_arrays(samples, samples * ridge))
-    tail, found = _tails(spectrum), np.empty(counts.size)
-    for at, (count, penalty) in enumerate(zip(counts, penalties, strict=True)):
-        wide = penalty + tail >= b * count * spectrum
-        found[at] = np.argmax(wide) if wide.any() else (spectrum.size if penalty > 0 else np.inf)
-    return _checks.unwrap(found.reshape(shape))
 
 
 def bartlett_shape(
@@ -313,9 +211,9 @@ def tsigler_bartlett_shape(
     k = np.asarray(critical_rank(spectrum, samples, ridge, factor))
     found = np.isfinite(k)
     index = np.where(found, k, 0).astype(int)
-    total = samples * ridge + np.append(_tails(spectrum), 0.0)[index]
-    squares = np.append(_log_tails(2.0 * np.log(spectrum)), -np.inf)[index]
-    missed = np.append(_tails(spectrum * beta**2), 0.0)[index]
+    total = samples * ridge + np.append(tails(spectrum), 0.0)[index]
+    squares = np.append(log_tails(2.0 * np.log(spectrum)), -np.inf)[index]
+    missed = np.append(tails(spectrum * beta**2), 0.0)[index]
     learnt = np.append(0.0, np.cumsum(beta**2 / spectrum))[index]
     variance = index / samples + samples * np.exp(squares - 2.0 * np.log(total))
     bias = missed + learnt * (total / samples) ** 2
@@ -374,34 +272,11 @@ def decay(exponent: float, log_exponent: float = 0.0) -> Decay:
     return Decay("catastrophic", np.inf) if np.isinf(a) else Decay("tempered", a - 1.0)
 
 
-def _decreasing(eigenvalues: ArrayLike) -> Array:
-    spectrum = _checks.spectrum("eigenvalues", eigenvalues)
-    if (rises := np.diff(spectrum) > 0).any():
-        k = int(np.argmax(rises))
-        raise ValueError(
-            f"eigenvalues: got {spectrum[k]:g} before {spectrum[k + 1]:g} at position {k}, expected them in decreasing "
-            "order; sort them, and the coefficients with them, by numpy.argsort(-eigenvalues)"
-        )
-    if spectrum[0] == 0.0:
-        raise ValueError("eigenvalues: got zeros only, expected a positive one; inputs without variance have no rank")
-    return spectrum[spectrum > 0]
-
-
-def _tails(values: Array) -> Array:
-    """Sum from every position on to the end, small terms first."""
-    return np.asarray(np.cumsum(values[::-1])[::-1])
-
-
-def _log_tails(logs: Array) -> Array:
-    """Return the logarithms of such sums, of terms whose squares may leave the range of floats."""
-    return np.asarray(np.logaddexp.accumulate(logs[::-1])[::-1])
-
-
 def _regression(
     eigenvalues: ArrayLike, coefficients: ArrayLike, n: ArrayLike, noise_variance: ArrayLike
 ) -> tuple[Array, Array, Array, Array]:
     """Return the positive spectrum and the coefficients on it; the rest of them is never seen."""
-    spectrum = _decreasing(eigenvalues)
+    spectrum = decreasing(eigenvalues)
     beta = _checks.real("coefficients", coefficients)
     if beta.shape != np.shape(eigenvalues):
         raise ValueError(f"coefficients: got shape {beta.shape}, expected {np.shape(eigenvalues)}, one per eigenvalue")

@@ -33,7 +33,7 @@ from . import _checks
 from ._checks import Array, Values
 from .risk import describe
 
-__all__ = ["ClassLevels", "class_levels", "drops", "lead"]
+__all__ = ["ClassLevels", "class_levels", "drops", "flow_weights", "lead"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,16 +117,7 @@ def class_levels(classes: int, cosine: ArrayLike, error: ArrayLike) -> ClassLeve
     >>> print(f"{apart:.2f} {alike:.2f}")
     -2.29 2.22
     """
-    beta, epsilon = _checks.nonnegative("cosine", cosine), _checks.positive("error", error)
-    if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
-        raise ValueError(f"classes: got {classes!r}, expected an integer of at least 2")
-    C = int(classes)
-    if (beta >= 1.0).any():
-        raise ValueError(f"cosine: got {beta.max():g}, expected less than 1: classes of equal inputs are one class")
-    if (epsilon > 1.0 - 1.0 / C).any():
-        raise ValueError(
-            f"error: got {epsilon.max():g}, expected at most 1 - 1/C = {1 - 1 / C:g}, that of weights zero"
-        )
+    beta, epsilon, C = _classes(classes, cosine, error)
     shape = _checks.broadcast(cosine=beta, error=epsilon)
     q, own = epsilon / (C - 1), 1.0 - beta
     s = (1.0 - epsilon) * q * C
@@ -138,6 +129,49 @@ def class_levels(classes: int, cosine: ArrayLike, error: ArrayLike) -> ClassLeve
     counts = (C - 1, 1, C - 1, C * C - 3 * C + 1) if C > 2 else (1, 1, 0, 0)
     common, gradient, contrast, rest = (_checks.unwrap(level / C, shape) for level in levels)
     return ClassLevels(common, gradient, contrast, rest, counts)
+
+
+def flow_weights(inputs: ArrayLike, cosine: float, error: float) -> Array:
+    r"""Weights at which gradient flow from zero passes through an error.
+
+    .. math:: W = \frac{1}{1-\beta}\log\frac{(1-\epsilon)(C-1)}{\epsilon}\;(x_c-\bar x)_c
+
+    The logits of a class are then those of the others plus that logarithm.
+
+    Parameters
+    ----------
+    inputs : array (C, d)
+        One input a class, of norm 1 and equal inner products.
+    cosine : float
+        Of these, :math:`\beta`.
+    error : float
+        :math:`\epsilon`, as in `class_levels`.
+
+    Returns
+    -------
+    array (C, d)
+        A row a class.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For inputs that are not equally far apart, and parameters out of range.
+
+    Examples
+    --------
+    >>> logits = flow_weights(np.eye(3), cosine=0.0, error=0.02)
+    >>> (np.exp(logits) / np.exp(logits).sum(axis=0)).round(2).tolist()
+    [[0.98, 0.01, 0.01], [0.01, 0.98, 0.01], [0.01, 0.01, 0.98]]
+    """
+    X = _checks.real("inputs", inputs)
+    if X.ndim != 2 or len(X) < 2:
+        raise ValueError(f"inputs: got shape {X.shape}, expected (C, d), one input for each of at least 2 classes")
+    beta, epsilon, C = _classes(len(X), cosine, error)
+    expected = beta + (1.0 - beta) * np.eye(C)
+    if (off := np.abs(X @ X.T - expected).max()) > 1e-6:
+        raise ValueError(f"inputs: got inner products {off:.1e} off, expected norms of 1 and products of {cosine:g}")
+    scale = np.log((1.0 - epsilon) * (C - 1) / epsilon) / (1.0 - beta)
+    return np.asarray(scale * (X - X.mean(axis=0)))
 
 
 def drops(eigenvalues: ArrayLike) -> Array:
@@ -199,3 +233,18 @@ def lead(eigenvalues: ArrayLike, count: int) -> float:
     if not 1 <= count <= len(found) or len(found) < 2:
         raise ValueError(f"count: got {count} with {len(found)} drops, expected one of several")
     return float(found[count - 1] - np.delete(found, count - 1).max())
+
+
+def _classes(classes: int, cosine: ArrayLike, error: ArrayLike) -> tuple[Array, Array, int]:
+    """Return the parameters of equal classes, checked."""
+    beta, epsilon = _checks.nonnegative("cosine", cosine), _checks.positive("error", error)
+    if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
+        raise ValueError(f"classes: got {classes!r}, expected an integer of at least 2")
+    C = int(classes)
+    if (beta >= 1.0).any():
+        raise ValueError(f"cosine: got {beta.max():g}, expected less than 1: classes of equal inputs are one class")
+    if (epsilon > 1.0 - 1.0 / C).any():
+        raise ValueError(
+            f"error: got {epsilon.max():g}, expected at most 1 - 1/C = {1 - 1 / C:g}, that of weights zero"
+        )
+    return beta, epsilon, C

@@ -1,6 +1,6 @@
 """The compiled steps of fully connected networks: which take them, and that they are those of autograd.
 
-That whole trainings are right is for the oracle in test_training.
+That whole trainings are right is for test_training.
 """
 
 import copy

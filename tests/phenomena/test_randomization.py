@@ -1,4 +1,4 @@
-"""The randomisation tests: whose labels are corrupted and with which seed, and the kernel against sampled networks."""
+"""The randomisation tests: whose labels are corrupted, and with which seed."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -6,14 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch.func import functional_call, jacrev
 
-from pyphenom import data, networks
+from pyphenom import data
 from pyphenom.phenomena import randomization as phenomenon
 from pyphenom.phenomena.randomization import (
     ARMS,
-    CLASSES,
     DIGITS,
     LINEAR,
     NOISE,
@@ -132,25 +129,6 @@ def test_pixels_of_the_arms():
         assert not np.array_equal(arms[arm][0], arms[TRUE][0])
 
 
-def test_the_kernel_is_that_of_the_jacobian():
-    X = phenomenon._images(TRUE, 12, streams())[0]
-    net = networks.mlp((X.shape[1], 32, CLASSES), seed=3, dtype=torch.float64)
-    inputs = torch.from_numpy(X)
-    rows = jacrev(lambda weights: functional_call(net, weights, (inputs,)))(dict(net.named_parameters()))
-    jacobian = torch.cat([part.reshape(len(X), CLASSES, -1) for part in rows.values()], dim=2).detach().numpy()
-    kernel, outputs = phenomenon._kernel(net, X)
-    np.testing.assert_allclose(kernel, np.einsum("ikp,jkp->ij", jacobian, jacobian) / CLASSES, rtol=1e-10)
-    np.testing.assert_allclose(outputs, net(inputs).detach().numpy(), rtol=1e-10)
-
-
-def test_the_time_of_a_known_decay():
-    loss = 5.0 * np.exp(-0.1 * np.arange(50))
-    steps = np.arange(50)
-    assert phenomenon._reached(steps, loss) == pytest.approx(-np.log(phenomenon.RESIDUAL) / 0.1)
-    assert phenomenon._reached(steps[::7], loss[::7]) == pytest.approx(-np.log(phenomenon.RESIDUAL) / 0.1)
-    assert np.isinf(phenomenon._reached(steps[:5], loss[:5]))
-
-
 def test_differences_are_taken_in_the_replicates_of_both():
     rows = pd.DataFrame(
         [
@@ -159,8 +137,8 @@ def test_differences_are_taken_in_the_replicates_of_both():
             for k in range(count)
         ]
     )
-    found = phenomenon._against(RANDOM, TRUE, "fit")(rows)
-    assert found.to_numpy().tolist() == [[10.0], [10.0]]
+    (claim,) = (claim for claim in study.claims if claim.id == "slower")
+    assert claim.statistic(rows).to_numpy().tolist() == [[10.0], [10.0]]
 
 
 def test_permuted_weights_give_the_same_outputs(short):
@@ -183,7 +161,7 @@ def test_binomial_deviation_counts_all_replicates():
             for name, value in (("fresh_errors", 912.0), ("tests", 1000.0))
         ]
     )
-    assert phenomenon._deviation(RANDOM)(rows).item() == pytest.approx((1824 - 1800) / np.sqrt(180))
+    assert phenomenon._deviation(rows).item() == pytest.approx((1824 - 1800) / np.sqrt(180))
 
 
 def test_guards_see_what_was_not_fitted(short):

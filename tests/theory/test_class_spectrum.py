@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from pyphenom.theory.class_spectrum import ClassLevels, class_levels, drops, lead
+from pyphenom.theory.class_spectrum import ClassLevels, class_levels, drops, flow_weights, lead
 
 
 def dense(C, beta, epsilon):
@@ -38,6 +39,28 @@ def test_levels_are_those_of_the_dense_hessian(C, beta, epsilon):
     if beta > 0.0 and C > 2:
         unit = gradient / np.linalg.norm(gradient)
         assert abs(vectors[:, C - 1] @ unit) == pytest.approx(1.0, abs=1e-9)  # the C-th, and not among the C - 1
+
+
+@pytest.mark.parametrize("C", [2, 5])
+@pytest.mark.parametrize("beta", [0.0, 0.7])
+def test_gradient_descent_from_zero_passes_through_the_weights(C, beta):
+    X, W, error = np.linalg.cholesky(np.full((C, C), beta) + (1.0 - beta) * np.eye(C)), np.zeros((C, C)), 1.0
+    while error > 0.1:
+        p = softmax(X @ W.T, axis=1)
+        error = 1.0 - p[0, 0]
+        last, W = W, W - 0.01 * (p - np.eye(C)).T @ X / C
+    np.testing.assert_allclose(flow_weights(X, beta, error), last, atol=1e-9)
+    rotated = np.linalg.qr(np.random.default_rng(0).standard_normal((9, 9)))[0][:C]
+    p = softmax(rotated @ flow_weights(rotated, 0.0, 0.03).T, axis=1)
+    np.testing.assert_allclose(p, 0.03 / (C - 1) + (1 - 0.03 * C / (C - 1)) * np.eye(C), rtol=1e-12)
+
+
+def test_weights_are_for_inputs_that_are_equally_far_apart():
+    with pytest.raises(ValueError, match=r"inputs: got inner products 3.0e-01 off, expected .* products of 0.3"):
+        flow_weights(np.eye(3), 0.3, 0.1)
+    for inputs in (np.eye(1), np.ones(3)):
+        with pytest.raises(ValueError, match="inputs: got shape"):
+            flow_weights(inputs, 0.3, 0.1)
 
 
 def test_limits_of_the_docstring():
