@@ -4,17 +4,21 @@ import threading
 import time
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pyphenom.studies import process_pool
 from pyphenom.studies.executors import cores
 
 
-def worker_state():
+def blas_threads():
     import numpy as np
 
     np.ones((2, 2)) @ np.ones((2, 2))
-    blas = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def worker_state():
+    blas = blas_threads()
     return os.getpid(), os.environ["OMP_NUM_THREADS"], blas, signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
@@ -27,6 +31,13 @@ def test_workers_share_the_cores_and_ignore_interrupts():
     assert all(n <= int(threads) for n in blas)
     assert ignores
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+
+def test_this_process_takes_no_more_than_its_workers_and_gets_its_threads_back():
+    with threadpool_limits(2):
+        with process_pool(2 * cores()):
+            assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {2}
 
 
 def test_giving_up_ends_the_workers_in_the_middle_of_their_work():
