@@ -15,7 +15,7 @@ from pyphenom.data.images import Images
 def _generate(samples: int, seed: int) -> Images:
     """Return the set of the authors' package to the last bit.
 
-    Its own loop builds four interpolators for each signal and filters signal by signal, which takes ten times as
+    Its own loop builds four interpolators for each signal and filters signal by signal, which takes six times as
     long; here only what depends on the order of the draws is done one by one.
     """
     from mnist1d.data import get_dataset_args, get_templates  # it imports matplotlib and requests
