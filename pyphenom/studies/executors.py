@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 
 @contextmanager
-def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def process_pool(jobs: int, warm: Callable[[], object] = os.getpid) -> Iterator[ProcessPoolExecutor]:
     """Yield an executor with ``jobs`` worker processes, for the ``executor`` of :func:`~pyphenom.studies.run`.
 
     The workers are spawned, since a fork copies locks that threads hold. Each uses ``cores // jobs`` threads for
@@ -27,6 +27,9 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     ----------
     jobs : int
         Worker processes; at least 1.
+    warm : callable, optional
+        What each worker does first, such as importing what it will need while this process does the same. What it
+        returns or raises is dropped.
 
     Yields
     ------
@@ -45,7 +48,8 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     threads = max(1, cores() // jobs)
     executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(threads, lifeline))
     with _interrupts_ignored():  # the workers inherit it: a Ctrl-C while they start is not theirs either
-        executor.submit(os.getpid)
+        for _ in range(jobs):  # a worker starts when there is work and no other is idle
+            executor.submit(warm)
     try:
         # The cores are taken: the threads of a BLAS here would spend more time waiting for one another than computing.
         with threadpool_limits(threads):

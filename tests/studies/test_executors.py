@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -49,6 +50,20 @@ def test_giving_up_ends_the_workers_in_the_middle_of_their_work():
     assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def sign(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(1)
+    raise ValueError("nobody hears this")
+
+
+def test_every_worker_warms_up_first(tmp_path):
+    with process_pool(2, partial(sign, tmp_path)) as pool:
+        pool.submit(abs, -1).result()
+        signed = {int(path.name) for path in tmp_path.iterdir()}
+        assert signed == set(pool._processes)
+    assert len(signed) == 2
 
 
 def test_a_pool_may_be_made_in_any_thread():
