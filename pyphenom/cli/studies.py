@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -224,13 +225,14 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
     started = time.monotonic()
     waiting, comparisons, incomplete = [], [], []
     with where as executor, progress_bars() as progress:
-        from concurrent.futures import BrokenExecutor  # the workers start meanwhile
+        with _garbage_ignored():  # the workers start meanwhile
+            from concurrent.futures import BrokenExecutor
 
-        from pyphenom.report import images, save, to_dict, write_report
-        from pyphenom.studies import BudgetSpent, WorkerLost, begin, compare, conclude
+            from pyphenom.report import images, save, to_dict, write_report
+            from pyphenom.studies import BudgetSpent, WorkerLost, begin, compare, conclude
 
+            studies, complaints = _load(request.names)
         store = _store(request.output)
-        studies, complaints = _load(request.names)
         try:
             for study in studies:
                 budget = request.budget and max(0.0, 60.0 * request.budget - (time.monotonic() - started))
@@ -324,9 +326,23 @@ def _import(names: Sequence[str]) -> None:
     """Import studies in a worker, which will measure their cells; what is wrong with one is said where it is loaded."""
     from pyphenom.studies import load
 
-    for name in names:
-        with suppress(Exception):
-            load(name)
+    with _garbage_ignored():
+        for name in names:
+            with suppress(Exception):
+                load(name)
+    gc.freeze()  # what is imported stays
+
+
+@contextmanager
+def _garbage_ignored() -> Iterator[None]:
+    """Import without looking for garbage all the while, which would take a sixth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
