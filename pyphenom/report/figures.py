@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
@@ -22,6 +23,7 @@ from pyphenom.studies import Figure, Select
 from pyphenom.studies.inference import critical, summarise
 
 from .files import write
+from .layout import Snug
 
 # Okabe and Ito's colours, told apart under every common form of colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -174,7 +176,7 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
     if rows.empty:
         raise ValueError(f"figure {figure.name!r}: no rows of {figure.quantity!r} over {figure.x!r}")
     with style():
-        canvas = Canvas()
+        canvas = Canvas(layout=Snug())
         axes = canvas.add_subplot()
         axes.set(title=figure.caption, xlabel=figure.x_label, ylabel=figure.y_label)
         axes.set(xscale=figure.x_scale, yscale=figure.y_scale)
@@ -202,7 +204,7 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
         entries = axes.get_legend_handles_labels()[1]
         # Inside it would cover points; two columns of more letters would not fit.
         columns = 2 if max(map(len, entries)) <= 36 else 1
-        canvas.legend(loc="outside lower center", ncols=columns)
+        canvas.legend(loc="lower center", ncols=columns)
         more = -(-len(entries) // columns) - 3
         canvas.set_figheight(canvas.get_figheight() + 0.2 * max(0, more))  # inches a line: the axes keep their height
     return canvas
@@ -253,7 +255,22 @@ def rendered(canvas: Canvas, format: str) -> bytes:
     """Return the content of a file in the format ``"png"``, ``"svg"`` or ``"pdf"``: of the same figure, the same."""
     buffer = BytesIO()
     with style():
-        # No date inside.
-        metadata: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
-        canvas.savefig(buffer, format=format, metadata=metadata)
+        if format == "png":
+            _print_png(canvas, buffer)
+        else:
+            # No date inside.
+            metadata: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format)
+            canvas.savefig(buffer, format=format, metadata=metadata)
     return buffer.getvalue()
+
+
+def _print_png(canvas: Canvas, buffer: BytesIO) -> None:
+    """Write what savefig would, which goes through all artists twice: once to place them, and once to draw them."""
+    shown, dpi = canvas.canvas, canvas.get_dpi()
+    try:
+        canvas.set_dpi(mpl.rcParams["savefig.dpi"])
+        png: Any = FigureCanvasAgg(canvas)
+        png.print_png(buffer, pil_kwargs={"compress_level": 2})  # half the time of the default, 7 % larger
+    finally:
+        canvas.set_dpi(dpi)
+        canvas.set_canvas(shown)

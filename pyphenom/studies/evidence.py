@@ -136,9 +136,10 @@ def gather(
     evidence = []
     for claim, role in roles:
         void = next((why for ids, why in broken if not ids or claim.id in ids), "")
-        void = _unreadable(claim, measured, failed_arms) or void
+        rows = claim.reads(measured)
+        void = _unreadable(claim, rows, failed_arms) or void
         try:
-            evidence.append(Evidence(claim, role, void) if void else _evaluate(claim, role, measured, predicted))
+            evidence.append(Evidence(claim, role, void) if void else _evaluate(claim, role, rows, predicted))
         except Exception as error:
             raise ClaimError(f"{study.name}, {role} {claim.id!r}: {reason(error)}") from error
     return tuple(evidence)
@@ -167,10 +168,9 @@ def _missing(arms: tuple[str, ...], failed_arms: dict[str, str]) -> str:
     return next((f"a cell failed: {cell}" for arm, cell in failed_arms.items() if not arms or arm in arms), "")
 
 
-def _unreadable(claim: Claim, measured: pd.DataFrame, failed_arms: dict[str, str]) -> str:
+def _unreadable(claim: Claim, rows: pd.DataFrame, failed_arms: dict[str, str]) -> str:
     if missing := _missing(claim.arms, failed_arms):
         return missing
-    rows = claim.reads(measured)
     undefined = rows[rows["value"].isna()]
     if undefined.empty:
         return ""
@@ -181,8 +181,8 @@ def _unreadable(claim: Claim, measured: pd.DataFrame, failed_arms: dict[str, str
     )
 
 
-def _evaluate(claim: Claim, role: Role, measured: pd.DataFrame, predicted: pd.DataFrame) -> Evidence:
-    table = _table(claim.statistic(claim.reads(measured)))
+def _evaluate(claim: Claim, role: Role, rows: pd.DataFrame, predicted: pd.DataFrame) -> Evidence:
+    table = _table(claim.statistic(rows))
     values = table.to_numpy(dtype=np.float64)
     if isinstance(claim.relation, Equal) and values.shape[1] != 1:
         raise ValueError(f"the statistic has {values.shape[1]} points, Equal compares one: use Curve")

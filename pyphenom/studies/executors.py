@@ -6,25 +6,30 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 
 @contextmanager
-def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def process_pool(jobs: int, warm: Callable[[], object] = os.getpid) -> Iterator[ProcessPoolExecutor]:
     """Yield an executor with ``jobs`` worker processes, for the ``executor`` of :func:`~pyphenom.studies.run`.
 
     The workers are spawned, since a fork copies locks that threads hold. Each uses ``cores // jobs`` threads for
-    BLAS and OpenMP, at least one. They ignore Ctrl-C, which the parent handles, and they end with the parent,
-    whichever way it ends.
+    BLAS and OpenMP, at least one, and so does this process inside the block. They ignore Ctrl-C, which the parent
+    handles, and they end with the parent, whichever way it ends.
 
     Parameters
     ----------
     jobs : int
         Worker processes; at least 1.
+    warm : callable, optional
+        What each worker does first, such as importing what it will need while this process does the same. What it
+        returns or raises is dropped.
 
     Yields
     ------
@@ -43,9 +48,12 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     threads = max(1, cores() // jobs)
     executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(threads, lifeline))
     with _interrupts_ignored():  # the workers inherit it: a Ctrl-C while they start is not theirs either
-        executor.submit(os.getpid)
+        for _ in range(jobs):  # a worker starts when there is work and no other is idle
+            executor.submit(warm)
     try:
-        yield executor
+        # The cores are taken: the threads of a BLAS here would spend more time waiting for one another than computing.
+        with threadpool_limits(threads):
+            yield executor
     except BaseException:
         # The pool first drops what it has not begun: were it broken before, its thread would stumble over the futures
         # that the run has cancelled, and print a traceback.
@@ -116,8 +124,6 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _start_worker(threads: int, lifeline: Connection) -> None:
-    from threadpoolctl import threadpool_limits
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     # Libraries already here take the limit; those that the measurement will import read the environment.

@@ -129,10 +129,12 @@ def measured_rows(study: str, cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise ValueError("measure: got no rows, expected at least one")
     points: dict[str, Any] = {name: value for name, value in cell.parameters.items() if name not in rows}
-    points |= {str(name): _plain(str(name), rows[name]) for name in rows}
-    engine = {"study": study, "arm": cell.arm, "replicate": cell.replicate, "origin": "measured", "band": 0.0}
-    table = pd.DataFrame(points | engine, index=pd.RangeIndex(len(rows)))
-    return _ordered(table.astype({"replicate": "Int64"}))
+    points |= {str(name): _plain(str(name), column) for name, column in rows.items()}
+    replicate = pd.array([cell.replicate] * len(rows), dtype="Int64")
+    engine = {"replicate": replicate, "quantity": points.pop("quantity"), "value": points.pop("value")}
+    engine |= {"origin": "measured", "band": 0.0}
+    # In the order of _TAIL, in which the table is built at once: there are thousands of cells.
+    return pd.DataFrame({"study": study, "arm": cell.arm} | points | engine, index=pd.RangeIndex(len(rows)))
 
 
 def predicted_rows(study: str, rows: pd.DataFrame) -> pd.DataFrame:

@@ -61,7 +61,7 @@ class Store:
 
         Nothing is written if the very same rows are there already.
         """
-        columns = {str(name): (str(rows[name].dtype), rows[name].tolist()) for name in rows}
+        columns = {str(name): (str(column.dtype), column.tolist()) for name, column in rows.items()}
         body = json.dumps(columns, separators=(",", ":")).encode()
         content = hashlib.sha256(body).hexdigest().encode() + b"\n" + body
         with suppress(FileNotFoundError):

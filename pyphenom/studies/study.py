@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ class Claim:
 
     def reads(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return those of the rows that the claim reads."""
-        return _only(_only(rows, "arm", self.arms), "quantity", self.quantities)
+        return _only(rows, arm=self.arms, quantity=self.quantities)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Guard:
 
     def violation(self, rows: pd.DataFrame) -> str | None:
         """Return where the condition fails, in words; None where it holds."""
-        result = self.check(_only(rows, "arm", self.arms))
+        result = self.check(_only(rows, arm=self.arms))
         if not isinstance(result, pd.DataFrame):
             return None if bool(result) else self.statement
         if result.empty:
@@ -235,6 +235,7 @@ class Study:
         return cells
 
 
-def _only(rows: pd.DataFrame, column: str, names: Iterable[Any]) -> pd.DataFrame:
-    names = tuple(names)
-    return rows[rows[column].isin(names)] if names else rows
+def _only(rows: pd.DataFrame, **names: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows with one of the names in each column; with any where no name is given."""
+    masks = [rows[column].isin(wanted).to_numpy() for column, wanted in names.items() if wanted]
+    return rows[np.logical_and.reduce(masks)] if masks else rows

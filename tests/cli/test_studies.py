@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "studies"))
 import toy_study
 
 from pyphenom.cli import app
+from pyphenom.cli import studies as cli_studies
 from pyphenom.cli.studies import PresetName
 from pyphenom.cli.terminal import package_version
 from pyphenom.report import images
@@ -293,6 +295,28 @@ def test_the_list_names_studies_and_broken_plug_ins(installed):
     assert "The mean of a Gaussian" in result.stdout
     assert "smoke 12 · quick 36 · full 120" in result.stdout
     assert "cannot be loaded" in result.stdout
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_a_worker_warms_up_with_what_can_be_loaded(monkeypatch, collects):
+    loaded = []
+
+    def load(name):
+        if name == "broken":
+            raise registry.BrokenStudy(name)
+        loaded.append(name)
+        assert not gc.isenabled()
+
+    monkeypatch.setattr("pyphenom.studies.load", load)
+    monkeypatch.setattr(gc, "freeze", lambda: loaded.append("frozen"))
+    enabled = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        cli_studies._import(["toy", "broken", "twin"])
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if enabled else gc.disable)()
+    assert loaded == ["toy", "twin", "frozen"]
 
 
 def test_version_and_presets():

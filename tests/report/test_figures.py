@@ -148,6 +148,13 @@ def test_files_are_reproducible_and_labelled(tmp_path):
         save_figure(canvas, tmp_path / "figure.png")
 
 
+def test_a_figure_is_saved_without_a_trace(tmp_path):
+    canvas = draw(FIGURE, rows())
+    shown, dpi = canvas.canvas, canvas.dpi
+    save_figure(canvas, tmp_path / "figure.png")
+    assert (canvas.canvas, canvas.dpi) == (shown, dpi)
+
+
 def test_the_parts_draw_on_any_axes():
     axes = Canvas().add_subplot()
     theory(axes, [3, 1, 2], [9.0, 1.0, 4.0], label="square")
