@@ -73,7 +73,7 @@ WINDOW = 0.3  # the share of a run, its last, in which the plateau is read
 # In quick enough for the family of all studies, whose levels fall as it grows; set after a run had left claims open.
 # The loss beyond the crossing, the flow and the catapult vary most.
 ARMS = (*LIMIT_OF, FLOW, LINEAR, MINIMAL, CATAPULT)
-MORE = dict.fromkeys(DESCENT.values(), 15) | {FLOW: 16, CATAPULT: 30, POLYAK: 8, NESTEROV: 8}
+MORE = dict.fromkeys(DESCENT.values(), 15) | {FLOW: 22, CATAPULT: 30, POLYAK: 10, NESTEROV: 10}
 REPLICATES = {
     "smoke": dict.fromkeys(ARMS, 2),
     "quick": dict.fromkeys(ARMS, 5) | dict.fromkeys(DIGITS.values(), 6) | MORE,
