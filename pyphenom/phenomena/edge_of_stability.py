@@ -201,7 +201,7 @@ def _minimal(streams: Streams) -> pd.DataFrame:
     rng = streams.rng("init")
     rows = []
     for step_size in MINIMAL_STEP_SIZES:
-        x = np.sqrt(1.5 / step_size * rng.uniform(1.0, 1.2))  # gradient flow would end above the limit
+        x = float(np.sqrt(1.5 / step_size * rng.uniform(1.0, 1.2)))  # gradient flow would end above the limit
         y = rng.uniform(0.5, 0.8) / x
         for _ in range(int(2000 / step_size**2 / 25)):
             q = 1 - (x * y) ** 2
@@ -213,26 +213,21 @@ def _minimal(streams: Streams) -> pd.DataFrame:
 
 def _catapult(streams: Streams) -> pd.DataFrame:
     """Gradient descent on f^2 / 2 with f = u'v / sqrt(n), and the same by its two-variable recursion."""
-    rng, n = streams.rng("init"), CATAPULT_WIDTH
+    rng, n, rates = streams.rng("init"), CATAPULT_WIDTH, np.array(CATAPULT_RATES)
     u0, v0 = rng.standard_normal(n), rng.standard_normal(n)
-    rows = []
-    for rate in CATAPULT_RATES:
-        u, v = u0, v0
-        f, curve = float(u @ v) / n**0.5, float(u @ u + v @ v) / n
-        step_size = rate / curve
-        for _ in range(CATAPULT_STEPS):
-            g = step_size * float(u @ v) / n
-            u, v = u - g * v, v - g * u
-            f, curve = _recursion(f, curve, step_size)
-            if not abs(f) < 1e6:
-                break
-        diverged, end = not abs(f) < 1e6, float(u @ u + v @ v) / n
-        kept = {} if diverged else {"end": np.log(step_size * end), "off": abs(end / curve - 1)}
-        rows.append(tidy({"diverged": float(diverged)} | kept, rate=rate))
-    return pd.concat(rows, ignore_index=True)
+    f, curve = (np.full(len(rates), value) for value in (u0 @ v0 / n**0.5, (u0 @ u0 + v0 @ v0) / n))
+    step_size, u, v = rates / curve, *(np.tile(value, (len(rates), 1)) for value in (u0, v0))
+    for _ in range(CATAPULT_STEPS):
+        kept = np.abs(f) < 1e6  # what diverges stays where it was seen to
+        g = (kept * step_size * np.einsum("rn,rn->r", u, v) / n)[:, None]
+        u, v = u - g * v, v - g * u
+        f, curve = _recursion(f, curve, kept * step_size)
+    kept, end = np.abs(f) < 1e6, (u**2 + v**2).sum(axis=1) / n
+    ends = {"end": np.log(step_size * end)[kept], "off": np.abs(end / curve - 1)[kept]}
+    return pd.concat([tidy({"diverged": (~kept).astype(float)}, rate=rates), tidy(ends, rate=rates[kept])])
 
 
-def _recursion(f: float, curve: float, step_size: float) -> tuple[float, float]:
+def _recursion(f: Any, curve: Any, step_size: Any) -> tuple[Any, Any]:
     """Return output and sharpness after a step of gradient descent, exactly."""
     change = step_size * f**2 / CATAPULT_WIDTH
     return f * (1 - step_size * curve + step_size * change), curve + change * (step_size * curve - 4)

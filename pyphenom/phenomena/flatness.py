@@ -378,7 +378,7 @@ study = Study(
         "Kwon, Kim, Park, Choi, ASAM: adaptive sharpness-aware minimization, ICML 2021 (elementwise)",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,
