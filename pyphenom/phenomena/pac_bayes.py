@@ -67,7 +67,7 @@ NEAR_PRIOR = Recipe(60, 0.02, 100, optimiser="adam")
 
 # Guesses: M hypotheses that know nothing of random labels. Passes: a linear classifier with weights N(m, I).
 GUESS_N, M, REPETITIONS = 1000, 1e6, 1000
-PASS_N, PASS_INPUTS, PASS_REPETITIONS = 1000, 20, 500
+PASS_N, PASS_INPUTS, PASS_REPETITIONS = 1000, 20, 250
 
 # Networks
 POINTS = {DIGITS: 1200, MNIST1D: 3000}
