@@ -74,7 +74,7 @@ def follow_flow(point: Landscape, time: float, sharpness: float, step: float, to
     for name, value in (("step", step), ("tolerance", tolerance)):
         if not value > 0.0:
             raise ValueError(f"`{name}` is {value}; expected a positive number")
-    least, slope = 1e-9 * min(step, left), point.gradient()
+    least, slope = 1e-6 * min(step, left), point.gradient()
     while left > 0.0:
         parts = math.ceil(left / step)
         h, start, before = left / parts, point.theta, slope
