@@ -81,7 +81,7 @@ DECADES = 3  # of eigenvalues below the largest, over which the exponent is fitt
 # Sharpness against the batch size
 SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 16, 40, 0.1
 BATCHES, REFERENCE = (16, 32, 64, 128), 64
-SCALES, RESCALED_N = (1 / 3, 1 / 2, 1.0, 2.0, 3.0), 128  # exact for any samples
+SCALES, RESCALED_N = (1 / 3, 1 / 2, 1.0, 2.0, 3.0), 256  # exact for any samples
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
