@@ -53,7 +53,7 @@ DIGITS, SIGNALS, ZERO = "digits", "MNIST-1D", "strength zero"
 TABLES = (DIGITS, SIGNALS)
 REPLICATES = {
     "smoke": {DIGITS: 1, SIGNALS: 1, ZERO: 1},
-    "quick": {DIGITS: 8, SIGNALS: 8, ZERO: 2},
+    "quick": {DIGITS: 7, SIGNALS: 7, ZERO: 2},
     "full": {DIGITS: 60, SIGNALS: 60, ZERO: 10},
 }
 
