@@ -87,7 +87,9 @@ class Rows:
         chosen = distinct("indices", indices, len(X))
         inputs, labels = X[chosen], y[chosen]
         inputs = np.ascontiguousarray(inputs).reshape(len(chosen), -1)
-        different = len({(x.tobytes(), label.tobytes()) for x, label in zip(inputs, labels, strict=True)})
+        parts = [np.ascontiguousarray(part).reshape(len(chosen), -1).view(np.uint8) for part in (inputs, labels)]
+        both = np.hstack(parts)
+        different = len(set(both.view(f"V{both.shape[1]}").ravel().tolist()))
         return cls(len(chosen), digest(chosen), digest(inputs, labels), len(chosen) - different)
 
     def __repr__(self) -> str:

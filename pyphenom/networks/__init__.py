@@ -1,7 +1,8 @@
 """Torch networks: many of them trained at once, observed at chosen steps, and changed on purpose."""
 
 from pyphenom.networks.chains import least_squares_chains, network_chains, sample_gradients, sampled_batches
-from pyphenom.networks.descent import Descent, Landscape, descend, runge_kutta, take_steps
+from pyphenom.networks.descent import Descent, Landscape, descend, take_steps
+from pyphenom.networks.flow import follow_flow
 from pyphenom.networks.interventions import mask, reset, reuse
 from pyphenom.networks.models import mlp
 from pyphenom.networks.probes import Probe, classification, regression
@@ -19,6 +20,7 @@ __all__ = [
     "Stack",
     "classification",
     "descend",
+    "follow_flow",
     "least_squares_chains",
     "mask",
     "mlp",
@@ -27,7 +29,6 @@ __all__ = [
     "regression",
     "reset",
     "reuse",
-    "runge_kutta",
     "sample_gradients",
     "sampled_batches",
     "take_steps",

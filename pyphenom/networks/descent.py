@@ -1,4 +1,4 @@
-"""Full-batch gradient descent and gradient flow of a network, with the sharpness on the way."""
+"""Full-batch gradient descent of a network, with the sharpness on the way."""
 
 from __future__ import annotations
 
@@ -195,40 +195,6 @@ def descend(
         point.move(point.theta - step_size * (gradient + momentum * velocity if nesterov else velocity))
     run.certain = point.certain
     return run
-
-
-def runge_kutta(point: Landscape, time: float) -> None:
-    r"""Follow the gradient flow :math:`\dot\theta=-\nabla L` for a short time, by one step of fourth order.
-
-    Parameters
-    ----------
-    point : Landscape
-        Which is moved.
-    time : float
-        Small against 2 over the sharpness.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the time is not a number of at least 0.
-
-    Examples
-    --------
-    >>> model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
-    >>> at = Landscape(model, "half_squared", torch.ones(1, 1).double(), torch.zeros(1, 1).double())
-    >>> at.move(np.ones(1))
-    >>> runge_kutta(at, 0.1)
-    >>> bool(np.isclose(at.theta[0], np.exp(-0.1), rtol=1e-6))
-    True
-    """
-    time = as_real("time", time)
-    start = point.theta
-    slopes: list[Array] = []
-    for ahead in (0.0, 0.5, 0.5, 1.0):
-        if slopes:
-            point.move(start - ahead * time * slopes[-1])
-        slopes.append(point.gradient())
-    point.move(start - time / 6 * (slopes[0] + 2 * slopes[1] + 2 * slopes[2] + slopes[3]))
 
 
 def take_steps(point: Landscape, steps: int, step_size: float, momentum: float = 0.0) -> None:

@@ -53,7 +53,7 @@ DIGITS, SIGNALS, ZERO = "digits", "MNIST-1D", "strength zero"
 TABLES = (DIGITS, SIGNALS)
 REPLICATES = {
     "smoke": {DIGITS: 1, SIGNALS: 1, ZERO: 1},
-    "quick": {DIGITS: 8, SIGNALS: 8, ZERO: 2},
+    "quick": {DIGITS: 7, SIGNALS: 7, ZERO: 2},
     "full": {DIGITS: 60, SIGNALS: 60, ZERO: 10},
 }
 
@@ -173,20 +173,14 @@ def _batches(seed: int) -> Iterator[Tensor]:
 def _descend(members: Regularised, pool: Array, labels: Tensor, streams: Streams, steps: int) -> Iterator[int]:
     """Take SGD steps, the rate falling to zero at the end, and yield their number."""
     moved, truth = torch.from_numpy(pool).to(members.dropout.dtype), labels[members.order]
-    still = moved[len(moved) // 2]
-    moves, drops = streams.rng("translations"), streams.rng("dropout")
-    found = np.unique(members.dropout.numpy(), return_inverse=True)
-    strengths, which = torch.from_numpy(found[0])[:, None, None], torch.from_numpy(found[1])
-    momenta = [torch.zeros_like(value) for value in members.parameters]
+    still, every = moved[len(moved) // 2], moved.flatten(0, 1)
+    moves, drops, move = streams.rng("translations"), streams.rng("dropout"), members.descent(RECIPE.momentum)
     for step, batch in enumerate(islice(_batches(streams.seed("order")), steps)):
         chosen = torch.from_numpy(moves.integers(len(moved), size=len(batch)))
         uniform = torch.from_numpy(drops.random((len(batch), WIDTH), dtype=np.float32))
-        kept = ((uniform >= strengths) / (1.0 - strengths)).index_select(0, which)
-        gradients = members.differentiate(still[batch], moved[chosen, batch], truth[:, batch], kept)
-        rate = RECIPE.learning_rate * (1.0 - step / steps)
-        for value, momentum, slope, decay in zip(members.parameters, momenta, gradients, members.decays, strict=True):
-            momentum.mul_(RECIPE.momentum).add_(slope).addcmul_(decay, value)
-            value.sub_(momentum, alpha=rate)
+        samples = still.index_select(0, batch), every.index_select(0, N * chosen + batch)
+        members.differentiate(*samples, truth.index_select(1, batch), uniform)
+        move(RECIPE.learning_rate * (1.0 - step / steps))
         yield step + 1
 
 
@@ -291,7 +285,7 @@ study = Study(
         "Greydanus, Kobak, Scaling down deep learning with MNIST-1D, ICML 2024",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

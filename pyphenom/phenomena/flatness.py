@@ -81,7 +81,7 @@ DECADES = 3  # of eigenvalues below the largest, over which the exponent is fitt
 # Sharpness against the batch size
 SHARP_N, SHARP_WIDTH, ROUNDS, SHARP_RATE = 512, 16, 40, 0.1
 BATCHES, REFERENCE = (16, 32, 64, 128), 64
-SCALES = (1 / 3, 1 / 2, 1.0, 2.0, 3.0)
+SCALES, RESCALED_N = (1 / 3, 1 / 2, 1.0, 2.0, 3.0), 256  # exact for any samples
 
 
 # ---- cells and measurement ---------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def _rescaled_by(scale: Array, H: curvature.Operator) -> curvature.Operator:
 
 def _rescaled(streams: Streams) -> pd.DataFrame:
     """Multiply the hidden layer of a ReLU network by s and divide the next by it."""
-    X, y, _, _ = _images(SHARP_N, streams, torch.float64)
+    X, y, _, _ = _images(RESCALED_N, streams, torch.float64)
     model = networks.mlp((X.shape[1], WIDTH, CLASSES), "relu", streams.seed("init"), torch.float64)
     networks.train([model], X, y, Recipe(100, 0.03, optimiser="adam"))
 
@@ -235,6 +235,7 @@ def _rescaled(streams: Streams) -> pd.DataFrame:
         return float(np.linalg.eigvalsh((scaled + scaled.T) / 2)[-1])
 
     outputs, H, w = state(model)
+    plain_before, relative_before = largest(H), largest(H, w)
     found = []
     for s in SCALES:
         changed, factors = copy.deepcopy(model), (s, s, 1.0 / s, 1.0)  # of weights and biases of the two layers
@@ -246,8 +247,8 @@ def _rescaled(streams: Streams) -> pd.DataFrame:
         new_outputs, new_H, new_w = state(changed)
         plain, formula = largest(new_H), largest(H, np.concatenate(inverse))
         difference = np.abs(new_outputs - outputs).max() / np.abs(outputs).max()
-        relative = largest(new_H, new_w) / largest(H, w) - 1.0
-        found.append([difference, relative, plain / formula - 1.0, plain / largest(H), formula / largest(H)])
+        relative = largest(new_H, new_w) / relative_before - 1.0
+        found.append([difference, relative, plain / formula - 1.0, plain / plain_before, formula / plain_before])
     names = ("output_change", "relative_change", "formula_misfit", "plain_ratio", "formula_ratio")
     return tidy(dict(zip(names, np.array(found).T, strict=True)), scale=SCALES)
 
@@ -377,7 +378,7 @@ study = Study(
         "Kwon, Kim, Park, Choi, ASAM: adaptive sharpness-aware minimization, ICML 2021 (elementwise)",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

@@ -60,26 +60,26 @@ CONFIDENCE = 0.05  # of the limits of Clopper and Pearson, one-sided
 
 # Mixtures: 8 tasks of each distance between the classes, half of the points for the prior. Both priors were set, as
 # all the training below, in trials.
-MIXTURE_N, INPUTS, TASKS, NORMS, NETWORKS, MIXTURE_PASSES = 400, 10, 8, (0.0, 1.0, 2.0), 4000, 100
+MIXTURE_N, INPUTS, TASKS, NORMS, NETWORKS, MIXTURE_PASSES = 400, 10, 8, (0.0, 1.0, 2.0), 4000, 50
 FAR: dict[str, Any] = {"prior_scale": 0.3, "training": Training(epochs=60, learning_rate=0.2, floor=0.01)}
 NEAR: dict[str, Any] = {"prior_scale": 0.1, "training": Training(epochs=30, learning_rate=0.1, floor=0.01)}
 NEAR_PRIOR = Recipe(60, 0.02, 100, optimiser="adam")
 
 # Guesses: M hypotheses that know nothing of random labels. Passes: a linear classifier with weights N(m, I).
 GUESS_N, M, REPETITIONS = 1000, 1e6, 1000
-PASS_N, PASS_INPUTS, PASS_REPETITIONS = 1000, 20, 500
+PASS_N, PASS_INPUTS, PASS_REPETITIONS = 1000, 20, 250
 
 # Networks
 POINTS = {DIGITS: 1200, MNIST1D: 3000}
 NOISE = (0.0, 0.1, 0.2, 0.4, 1.0)
 FRACTIONS = (0.0, 0.25, 0.5, 0.75)
-HIDDEN_UNITS, MONTE_CARLO, TEST_PASSES = 64, 20, 5
+HIDDEN_UNITS, MONTE_CARLO, TEST_PASSES = 64, 10, 5
 PRIOR = Recipe(200, 0.02, 100, optimiser="adam", schedule="linear")
 LEARNT: dict[str, Any] = {"prior_scale": 0.03, "training": Training(epochs=10, learning_rate=0.01)}
 FREE: dict[str, Any] = {"prior_scale": 0.1, "training": Training(epochs=50, learning_rate=0.4)}
 FREE_LINEAR: dict[str, Any] = {"prior_scale": 1.0, "training": Training(epochs=100, learning_rate=0.5, floor=0.01)}
 LARGE_PRIOR = Recipe(60, 0.003, 100, optimiser="adam", schedule="linear")
-LARGE_TRAINING: dict[str, Any] = {"prior_scale": 0.01, "passes": 10, "training": Training(epochs=5)}
+LARGE_TRAINING: dict[str, Any] = {"prior_scale": 0.01, "passes": 5, "training": Training(epochs=5)}
 FITTED_N, FITTED_UNITS, FITTED_SCALE = 500, 256, 0.01
 FITTING = Recipe(900, 0.005, 50, optimiser="adam")
 FLAT_SGD = Recipe(1000, 0.1, 16, schedule="linear")
@@ -441,7 +441,7 @@ study = Study(
         "Dinh, Pascanu, Bengio, Bengio, Sharp minima can generalize for deep nets, ICML 2017",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

@@ -121,6 +121,13 @@ def test_e24_repeated_points_are_told_and_contents_are_hashed():
     assert Rows.of(BOUND, changed, Y).indices == Rows.of(BOUND, X, Y).indices
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_are_repeated_where_input_and_label_are(dtype):
+    x = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, -1.0]], dtype)
+    assert Rows.of(range(5), x, np.array([0, 1, 0, 0, 0])).repeated == 1
+    assert Rows.of([0, 1, 3], x, np.array([0, 1, 0, 0, 0])).repeated == 0
+
+
 def test_e2_a_parameter_outside_of_the_kl_is_refused():
     with pytest.raises(ValueError, match="covers 8 parameters and the network has 9"):
         issue(parameters=9)

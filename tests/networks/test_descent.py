@@ -1,4 +1,4 @@
-"""Gradient descent and its flow against plain loops and a closed form."""
+"""Gradient descent against plain loops."""
 
 import copy
 from itertools import count
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyphenom.networks import Descent, Landscape, descend, runge_kutta, take_steps
+from pyphenom.networks import Descent, Landscape, descend, take_steps
 
 
 def regression():
@@ -55,21 +55,6 @@ def test_a_run_is_that_of_torch(momentum, nesterov):
     assert run.steps == [0, 4, 8, 12]
     np.testing.assert_allclose(run.sharpness, sharpness, rtol=1e-6)
     assert run.certain
-
-
-def test_runge_kutta_follows_the_flow():
-    """Linear regression, whose flow is an exponential; steps of 0.01 leave an error of fourth order."""
-    _, X, y = regression()
-    flat = torch.nn.Linear(3, 1, bias=False).double()
-    with torch.no_grad():
-        flat.weight.zero_()
-    point = Landscape(flat, "half_squared", X, y)
-    for _ in range(100):
-        runge_kutta(point, 0.01)
-    A, b = X.numpy().T @ X.numpy() / 10, (X.numpy().T @ y.numpy() / 10)[:, 0]
-    values, vectors = np.linalg.eigh(A)
-    exact = vectors @ (-np.expm1(-values) / values * (vectors.T @ b))
-    np.testing.assert_allclose(point.theta, exact, atol=1e-9)
 
 
 @pytest.mark.parametrize(("limit", "steps", "taken"), [(4.5, 2, 8), (4.5, 20, 20), (1e9, 2, 12), (-1.0, 5, 5)])

@@ -22,9 +22,10 @@ def test_gradients_are_those_of_autograd_for_each_member_alone():
         value += 0.3 * torch.randn(value.shape, generator=stream, dtype=value.dtype)
     still, moved = torch.randn(2, 7, 4, generator=stream, dtype=torch.float64)
     truth = torch.randint(3, (6, 7), generator=stream)
-    left = 1.0 - stack.dropout[:, None, None]
-    kept = (torch.rand(6, 7, 6, generator=stream) < left) / left
-    found = stack.differentiate(still, moved, truth, kept)
+    uniform, dropped = torch.rand(7, 6, generator=stream), stack.dropout[:, None, None]
+    kept = (uniform >= dropped) / (1.0 - dropped)
+    assert len(kept.flatten(1).unique(dim=0)) == len(set(DROPOUT))
+    stack.differentiate(still, moved, truth, uniform)
     for place, given in enumerate(stack.order):
         own = [value[place].clone().requires_grad_() for value in stack.parameters[:4]]
         z = (moved if MOVED[given] else still) @ own[0].T + own[1]
@@ -35,9 +36,9 @@ def test_gradients_are_those_of_autograd_for_each_member_alone():
         outputs = (torch.relu(z) * kept[place]) @ own[2].T + own[3].T
         expected = torch.autograd.grad(functional.cross_entropy(outputs, truth[place]), own)
         for index, slope in enumerate(expected):
-            here = found[index][place if index < 4 else place - stack.normed.start]
+            here = stack.gradients[index][place if index < 4 else place - stack.normed.start]
             torch.testing.assert_close(here, slope, rtol=0, atol=1e-13)
-        assert stack.decays[0][place].item() == DECAY[given]
+        assert stack.decay[place].item() == DECAY[given]
         assert stack.dropout[place].item() == DROPOUT[given]
 
 
@@ -69,3 +70,30 @@ def test_a_member_that_is_stopped_keeps_its_parameters():
     assert not torch.equal(before, after)
     assert torch.equal(stopped[here], after[here])
     assert torch.equal(stopped[~here], before[~here])
+
+
+def test_steps_are_those_of_torch_for_each_member_alone():
+    stack, stream, rates = members(), torch.Generator().manual_seed(2), (0.1, 0.05, 0.2)
+    copies = [[value[place].clone() for value in stack.parameters[:4]] for place in range(6)]
+    copies = [
+        own + [value[place - stack.normed.start].clone() for value in stack.parameters[4:] if NORMED[given]]
+        for place, (given, own) in enumerate(zip(stack.order, copies, strict=True))
+    ]
+    theirs = [
+        torch.optim.SGD(own, momentum=0.9, weight_decay=DECAY[given])
+        for given, own in zip(stack.order, copies, strict=True)
+    ]
+    move = stack.descent(0.9)
+    for rate in rates:
+        for slope in stack.gradients:
+            slope.copy_(torch.randn(slope.shape, generator=stream, dtype=slope.dtype))
+        move(rate)
+        for place, (own, optimiser) in enumerate(zip(copies, theirs, strict=True)):
+            for index, value in enumerate(own):
+                value.grad = stack.gradients[index][place if index < 4 else place - stack.normed.start]
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.step()
+    for place, own in enumerate(copies):
+        for index, value in enumerate(own):
+            here = stack.parameters[index][place if index < 4 else place - stack.normed.start]
+            torch.testing.assert_close(here, value, rtol=0, atol=1e-14)
