@@ -106,10 +106,19 @@ def minimum_norm_linear(X: Any, y: Any, tol: float = 1e-8) -> MinimumNorm:
     x, targets, single = _data(X, y)
     tol = as_real("tol", tol)
     # X^+ = X' (X X')^+ = (X'X)^+ X': alpha of X' alpha = w by the same singular vectors, U s^-2 U' y.
-    # Of rows longer than they are many the triangle of their QR has the same, and the rest of the vectors is not asked.
-    square = scipy.linalg.qr(x.T, mode="r")[0][: len(x)].T if x.shape[1] > len(x) else x
+    # Of rows longer than they are many the triangle R of their QR has the same, and the rest of the vectors is not
+    # asked. Where no singular value can be as small as rounding, two solves with R do without them.
+    square, smallest = x, max(x.shape) * np.finfo(float).eps
+    if x.shape[1] > len(x):
+        R = scipy.linalg.qr(x.T, mode="r")[0][: len(x)]
+        if scipy.linalg.lapack.dtrcon(R)[0] > 10 * len(x) * smallest:  # an estimate, of the 1-norm
+            inner = scipy.linalg.solve_triangular(R, targets, trans="T")
+            coefficients = scipy.linalg.solve_triangular(R, inner)
+            residual = float(np.abs(R.T @ inner - targets).max())
+            return _result(x, targets, single, _linear, coefficients, float(np.linalg.norm(inner)), residual, 0, tol)
+        square = R.T
     U, s, _ = scipy.linalg.svd(square, full_matrices=False)
-    kept = s > max(x.shape) * np.finfo(float).eps * s[0]
+    kept = s > smallest * s[0]
     U, s = U[:, kept], s[kept]
     inner = U.T @ targets
     coefficients = U @ (inner / s[:, None] ** 2)
