@@ -374,7 +374,7 @@ study = Study(
         "Kou, Chen, Chen, Gu, Benign overfitting in two-layer ReLU convolutional neural networks, ICML 2023",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

@@ -306,7 +306,7 @@ study = Study(
         "The smallest of n gaps: Darling, On a class of problems related to the random division of an interval, 1953",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,
