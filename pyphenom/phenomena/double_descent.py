@@ -102,7 +102,7 @@ def _solve(Z: Array, y: Array, penalty: float = 0.0, gram: Array | None = None) 
     if n == width and penalty == 0.0:  # where a Gram matrix would square a large condition number
         return np.linalg.solve(Z, y)
     transposed = Z.swapaxes(-1, -2)
-    if gram is None:
+    if gram is None or n == width:  # there are two, then
         gram = Z @ transposed if n < width else transposed @ Z
     gram = gram + penalty * np.eye(min(n, width))
     return transposed @ np.linalg.solve(gram, y) if n < width else np.linalg.solve(gram, transposed @ y)
