@@ -67,7 +67,7 @@ SHARED, FRESH = 2, 800  # of them, where the norm is given; test patches
 FILTERS, DIMENSION, FLIPS = 20, 1e6, 0.1
 SCALES = {CUBE: 0.05, FIFTH: 0.3, FLIPPED: 1e-5}  # of the initial weights' products with noise
 RATES = {CUBE: 0.5, FIFTH: 0.5, FLIPPED: 1.0}
-RANGES = {CUBE: (0.08, 1.0), FIFTH: (0.2, 1.2), FLIPPED: (0.15, 1.5)}  # of the norm, over sqrt(d), or d^(1/4)
+RANGES = {CUBE: (0.1, 0.8), FIFTH: (0.2, 1.2), FLIPPED: (0.15, 1.5)}  # of the norm, over sqrt(d), or d^(1/4)
 LEVEL, HALVINGS = 0.15, 4  # of the test error on true labels; a line between the last two errors gives the rest
 CONDITIONS = (0.0, 0.1, 100.0)  # values of the theory's condition at which the error is measured
 BETWEEN = (1.0, 10.0)  # and for the figure, at the last of the counts
@@ -78,6 +78,7 @@ MIXTURE, IMAGES = (20, 50, 100), (20, 50, 100)
 MOMENTUM = 0.95  # without it a border that all images share would take ten thousand steps
 HIDDEN = 60  # filters of either sign on digits: with few of them some image has none that responds
 SHOWN, SAMPLINGS = 50, 12  # samples in the figure, and sets of samples averaged in a cell
+TESTED = 800  # digits of both classes
 
 
 # ---- cells and linear arms ---------------------------------------------------------------------------------------
@@ -249,7 +250,8 @@ def _digits(streams: Streams) -> pd.DataFrame:
     kinds = [*(("own", border) for border in BORDERS), ("same", COMMON)]
     tables = []
     for n in IMAGES:
-        train, test = (np.concatenate(parts) for parts in zip(*(np.split(c, [n // 2]) for c in classes), strict=True))
+        places = [n // 2, n // 2 + TESTED // 2]
+        train, test, _ = (np.concatenate(part) for part in zip(*(np.split(c, places) for c in classes), strict=True))
         noise = [(own if name == "own" else own[:1]) * np.float32(border) for name, border in kinds]
         X, T = (np.stack([pixels[part] + (each[part] if len(each) > 1 else each) for each in noise])
                 for part in (train, test))  # fmt: skip
