@@ -29,6 +29,11 @@ def tidy(quantities: Mapping[str, Any], **points: Any) -> pd.DataFrame:
     DataFrame
         With the point columns, ``quantity`` and ``value``.
 
+    Raises
+    ------
+    ValueError
+        If a quantity has neither one value nor one for each point.
+
     Examples
     --------
     >>> tidy({"train": [0.2, 0.1], "test": [0.4, 0.3]}, width=(8, 16))
