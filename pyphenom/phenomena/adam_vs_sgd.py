@@ -203,7 +203,8 @@ def _crossing(function: Callable[[float], float], grid: Sequence[float]) -> floa
     """
     values, low, high = dict[int, float](), -1, len(grid)
     while high - low > 1:
-        values[middle] = function(grid[middle := (low + high) // 2])
+        middle = (low + high) // 2
+        values[middle] = function(grid[middle])
         low, high = (low, middle) if values[middle] < 0.0 else (middle, high)
     if low < 0 or high == len(grid):
         return -np.inf if low < 0 else np.inf

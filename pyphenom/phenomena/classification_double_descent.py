@@ -71,7 +71,6 @@ SIGNAL, DECAY = 5.0, 2.0  # norm of all coefficients; how fast the visible part 
 HIDDEN_RATIOS = (0.1, 0.2, 0.3, 0.42, 0.6, 1.0, 2.0, 3.0)
 DIP, PEAK, BEYOND = 0.3, 0.42, 1.0
 TRAINED_N, TRAINED_RATIOS, STEPS, MOMENTUM = 200, (0.2, 1.0, 2.0), 1000, 0.99
-
 TEST, NEWTON_STEPS = 5000, 100
 
 

@@ -55,7 +55,7 @@ TARGETS = 8  # in one cell, each with noise of its own: with one, most of the va
 DIGITS_N, DIGITS_WIDTH = 200, 200
 DIGITS_WIDTHS = (20, 60, 100, 140, 160, 180, 200, 220, 250, 300, 400, 600, 1000)
 # Of least predicted error among 10 ridges a decade, one a width; finding them would cost each process two seconds.
-DIGITS_RIDGES = 10.0 ** np.array([-1.4, -1.3, -1.3, -1.2, -1.2, -1.2, -1.2, -1.2, -1.2, -1.2, -1.1, -1.1, -1.0])
+DIGITS_RIDGES: Any = 10.0 ** np.array([-1.4, -1.3, -1.3, -1.2, -1.2, -1.2, -1.2, -1.2, -1.2, -1.2, -1.1, -1.1, -1.0])
 DIGITS_SAMPLES = (50, 100, 140, 160, 180, 200, 220, 250, 300, 400)  # around N = 200
 TEST_POINTS, TEST_IMAGES = 500, 800
 
@@ -94,10 +94,7 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
 
 
 def _solve(Z: Array, y: Array, penalty: float = 0.0, gram: Array | None = None) -> Array:
-    """Coefficients of ridge regression, those of least norm without a penalty, for one problem or a stack of them.
-
-    The smaller product of Z with itself may be given.
-    """
+    """Coefficients of ridge regression, of least norm without a penalty, for a problem or a stack; its Gram if known."""
     n, width = Z.shape[-2:]
     if n == width and penalty == 0.0:  # where a Gram matrix would square a large condition number
         return np.linalg.solve(Z, y)
@@ -109,20 +106,14 @@ def _solve(Z: Array, y: Array, penalty: float = 0.0, gram: Array | None = None) 
 
 
 def _grams(A: Array, sizes: Sequence[int]) -> Iterator[Array]:
-    """Yield the smaller product with itself of the first columns of A (m, size), for ascending sizes.
-
-    Each is a leading block of one, or the one before it and what has come.
-    """
+    """Yield the smaller product with itself of the first columns of A (m, size), for ascending sizes."""
     m, counted = len(A), 0
     narrow, wide = A[:, : max((size for size in sizes if size < m), default=0)], np.zeros((m, m))
     narrow = narrow.T @ narrow
     for size in sizes:
-        if size < m:
-            yield narrow[:size, :size]
-        else:
-            wide = wide + A[:, counted:size] @ A[:, counted:size].T
-            counted = size
-            yield wide
+        if size >= m:
+            wide, counted = wide + A[:, counted:size] @ A[:, counted:size].T, size
+        yield wide if size >= m else narrow[:size, :size]
 
 
 def _errors(Z: Array, labels: Array, truth: Array, fits: Sequence[Fit], first_test: int = 0) -> dict[str, list[float]]:
@@ -132,13 +123,12 @@ def _errors(Z: Array, labels: Array, truth: Array, fits: Sequence[Fit], first_te
     on the rows from `first_test` on that it has not seen.
     """
     errors: dict[str, list[float]] = {"test_error": [], "train_error": []}
-    samples, widths = ([fit[k] for fit in fits] for k in (0, 1))
+    samples, widths = [n for n, _, _ in fits], [width for _, width, _ in fits]
     grams = _grams(Z[: samples[0]], widths) if samples[0] == samples[-1] else _grams(Z[:, : widths[0]].T, samples)
     for (n, width, penalty), gram in zip(fits, grams, strict=True):
         predicted = Z[:, :width] @ _solve(Z[:n, :width], labels[:n], penalty, gram)
         unseen = slice(max(n, first_test), None)
-        misses = {"test_error": predicted[unseen] - truth[unseen], "train_error": predicted[:n] - labels[:n]}
-        for name, miss in misses.items():
+        for name, miss in zip(errors, (predicted[unseen] - truth[unseen], predicted[:n] - labels[:n]), strict=True):
             errors[name].append(float((miss**2).sum(axis=1).mean()))
     return errors
 
@@ -171,8 +161,7 @@ def _sphere(fits: Sequence[Fit], streams: Streams) -> dict[str, list[float]]:
 
 
 def _digits(fits: Sequence[Fit], streams: Streams) -> dict[str, list[float]]:
-    X, Y = _pool()
-    widest, most = max(width for _, width, _ in fits), max(n for n, _, _ in fits)
+    (X, Y), widest, most = _pool(), max(width for _, width, _ in fits), max(n for n, _, _ in fits)
     order = streams.rng("data").permutation(len(X))[: most + TEST_IMAGES]
     Z = random_features.features(X[order], widest, "relu", streams.seed("init"))
     return _errors(Z, Y[order], Y[order], [(n, width, n * ridge) for n, width, ridge in fits])
