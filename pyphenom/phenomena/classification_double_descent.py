@@ -216,7 +216,7 @@ def _trained(streams: Streams) -> pd.DataFrame:
     X, y, beta = _task(TRAINED_N, TRAINED_RATIOS, streams.rng("data"))
     test, results = streams.rng("test").standard_normal((2, TEST)), []
     counts = [round(ratio * TRAINED_N) for ratio in TRAINED_RATIOS]
-    ends = train_linear(X * y[:, None], counts, STEPS, MOMENTUM)
+    ends = train_linear((X * y[:, None]).astype(np.float32), counts, STEPS, MOMENTUM)
     for p, w in zip(counts, ends, strict=True):
         target, separable = _solution(X[:, :p], y)
         cosine, error = _test_error(w, beta[:p], *test)

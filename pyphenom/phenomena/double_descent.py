@@ -94,7 +94,7 @@ def measure(cell: Cell, streams: Streams) -> pd.DataFrame:
 
 
 def _solve(Z: Array, y: Array, penalty: float = 0.0, gram: Array | None = None) -> Array:
-    """Coefficients of ridge regression, of least norm without a penalty, for a problem or a stack; its Gram if known."""
+    """Coefficients of ridge regression, of least norm without a penalty, of a problem or a stack; its Gram if known."""
     n, width = Z.shape[-2:]
     if n == width and penalty == 0.0:  # where a Gram matrix would square a large condition number
         return np.linalg.solve(Z, y)
