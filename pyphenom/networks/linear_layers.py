@@ -33,6 +33,7 @@ def train_linear(rows: NDArray[Any], counts: Sequence[int], steps: int, momentum
 
     Examples
     --------
+    >>> import numpy as np
     >>> (w,) = train_linear(np.array([[2.0, 0.4], [0.3, 1.0], [3.0, 3.0]]), [2], 3000, 0.9)
     >>> round(float((w / np.linalg.norm(w)) @ [0.3, 1.0]), 2)  # the largest margin is 1.043
     1.04

@@ -165,8 +165,12 @@ def train_decoupled(
     weights: Tensor, images: Patches, alpha: float, rate: Tensor, decay: Tensor, *, power: int, steps: int
 ) -> Tensor:
     """Return the weights of a stack trained by Adam with decoupled decay: rate and decay are (members, 1, 1, 1)."""
-    memory: list[Tensor] = []
+    y, noise = images
+    seen = noise.any(0).index_fill(0, torch.tensor(0), True)  # on other coordinates weights only decay
+    part, memory, noise = weights[..., seen], list[Tensor](), noise[:, seen]
     for step in range(1, steps + 1):
-        slope, _ = gradient(weights, images, alpha, power)
-        weights = update("adam", weights, slope, memory, step, rate).sub_(rate * decay * weights)
+        slope, _ = gradient(part, (y, noise), alpha, power)
+        part = update("adam", part, slope, memory, step, rate).sub_(rate * decay * part)
+    weights = weights * (1.0 - rate * decay) ** steps
+    weights[..., seen] = part
     return weights

@@ -128,6 +128,10 @@ def test_coordinates_without_noise_stay_where_they_are():
         moved, _ = train_patches(rule, weights(), (y, noise), 0.2, 0.05, 0.0, power=3, steps=4)
         torch.testing.assert_close(moved[..., unused], weights()[..., unused], rtol=0, atol=0)
         assert (moved[..., ~unused] != weights()[..., ~unused]).any()
+    column = (torch.tensor(each)[:, None, None, None] for each in (RATES, DECAYS))
+    decayed = train_decoupled(weights(), (y, noise), 0.2, *column, power=3, steps=15)
+    for member, end in enumerate(decayed):
+        torch.testing.assert_close(end, by_torch("decoupled", member, (y, noise)), rtol=1e-3, atol=1e-4)
 
 
 def test_steps_along_signs_have_one_size():
