@@ -58,8 +58,15 @@ def power(u: Float, q: int) -> Float:
     return result
 
 
-def _slope(u: Float, q: int) -> Float:
-    return np.asarray((u > 0).astype(u.dtype) if q == 1 else q * power(u, q - 1))
+def _power_and_slope(u: Float, q: int) -> tuple[Float, Float]:
+    """Return max(u, 0)^q, and its derivative over q."""
+    lower = np.maximum(u, 0.0)
+    if q == 1:
+        return lower, u > 0
+    positive = lower
+    for _ in range(q - 2):
+        lower = lower * positive
+    return lower * positive, lower
 
 
 def descend(
@@ -118,31 +125,39 @@ def descend(
     >>> bool(losses[0] < 0.01), bool(ends[0, 0, 0] > 1.5 > 1.0 > ends[0, 0, 1])
     (True, True)
     """
-    sign = (np.repeat([1.0, -1.0], W.shape[1] // 2) / (W.shape[1] // 2)).astype(W.dtype)
+    m = W.shape[1] // 2
+    sign = (np.repeat([1.0, -1.0], m) / m).astype(W.dtype)
     gram, products = X @ X.transpose(0, 2, 1), W @ X.transpose(0, 2, 1)
     ends, a_end, losses, left = np.zeros_like(products), along.copy(), np.full(len(X), np.inf), np.arange(len(X))
-    state = [gram, products, ends.copy(), ends.copy(), along.copy(), np.zeros_like(along), norm[:, None] ** 2, y > 0,
-             labels, rate[:, None] / X.shape[1]]  # fmt: skip
+    state = [gram, products, ends.copy(), np.zeros_like(ends), along.copy(), np.zeros_like(along), norm[:, None] ** 2,
+             y > 0, labels, q * rate[:, None] / X.shape[1] / 2.0]  # fmt: skip
     for step in range(steps + 1):
         gram, U, C, velocity, a, drift, square, plus, label, size = state
-        signal = np.where(plus, (power(a, q) @ sign)[:, None], (power(-a, q) @ sign)[:, None])
-        z = label * (signal + np.matmul(sign, power(U, q)))
-        mean, pull = np.logaddexp(0.0, -z).mean(axis=1), expit(-z)
-        done = ((mean < loss) & (z.min(axis=1) > margin)) | (step == steps)
-        if done.any() and (step % 5 == 0 or done.all()):
-            ends[left[done]], a_end[left[done]], losses[left[done]] = C[done], a[done], mean[done]
-            left, pull, state = left[~done], pull[~done], [part[~done] for part in state]
-            if not left.size:
-                break
-            gram, U, C, velocity, a, drift, square, plus, label, size = state
-        g = label * size * (0.5 * pull / np.maximum(pull.max(axis=1, keepdims=True), 1e-6)).astype(W.dtype)
-        up, down = (g * plus).sum(axis=1)[:, None], (g * ~plus).sum(axis=1)[:, None]
-        velocity *= momentum
-        velocity += _slope(U, q) * g[:, None, :] * sign[:, None]
+        (outputs, slopes), (both, steep) = _power_and_slope(U, q), _power_and_slope(np.stack([a, -a], axis=1), q)
+        signal = both @ sign
+        z = label * (np.where(plus, signal[:, :1], signal[:, 1:]) + np.matmul(sign, outputs))
+        if step == steps or (z.min(axis=1) > margin).any():
+            mean = np.logaddexp(0.0, -z).mean(axis=1)
+            done = ((mean < loss) & (z.min(axis=1) > margin)) | (step == steps)
+            if done.any() and (step % 5 == 0 or done.all()):
+                ends[left[done]], a_end[left[done]], losses[left[done]] = C[done], a[done], mean[done]
+                left = left[~done]
+                if not left.size:
+                    break
+                z, slopes, steep, *state = (part[~done] for part in (z, slopes, steep, *state))
+                gram, U, C, velocity, a, drift, square, plus, label, size = state
+        pull = expit(-z)
+        g = label * (size * pull / np.maximum(pull.max(axis=1, keepdims=True), 1e-6) / m).astype(W.dtype)
+        up = (g * plus).sum(axis=1, keepdims=True)
+        change = slopes * g[:, None, :]
+        change[:, m:] *= -1.0
+        if momentum:
+            change += np.multiply(velocity, momentum, out=velocity)
+            velocity[:] = change
+        C += change
+        U += change @ gram
         drift *= momentum
-        drift += square * sign * (_slope(a, q) * up - _slope(-a, q) * down)
-        C += velocity
-        U += velocity @ gram
+        drift += square * np.sign(sign) * (steep[:, 0] * up - steep[:, 1] * (g.sum(axis=1, keepdims=True) - up))
         a += drift
     return W + ends @ X, a_end, losses
 

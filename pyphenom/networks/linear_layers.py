@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,15 +14,13 @@ FAR = 40.0
 """A margin from which on log(1 + e^-m) is e^-m, and its slope minus itself, to rounding."""
 
 
-def train_linear(
-    rows: NDArray[np.float64], counts: Sequence[int], steps: int, momentum: float
-) -> list[NDArray[np.float64]]:
+def train_linear(rows: NDArray[Any], counts: Sequence[int], steps: int, momentum: float) -> list[NDArray[Any]]:
     """Descend on the logarithm of the summed logistic losses: the same minimiser, no slower once the data are fitted.
 
     Parameters
     ----------
     rows : array (n, d)
-        Inputs times labels.
+        Inputs times labels, in float32 or float64, and so are the weights.
     counts : sequence of int
         Features that each layer sees; its learning rate is one over that.
     steps : int
@@ -35,6 +33,7 @@ def train_linear(
 
     Examples
     --------
+    >>> import numpy as np
     >>> (w,) = train_linear(np.array([[2.0, 0.4], [0.3, 1.0], [3.0, 3.0]]), [2], 3000, 0.9)
     >>> round(float((w / np.linalg.norm(w)) @ [0.3, 1.0]), 2)  # the largest margin is 1.043
     1.04

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyphenom.implicit_bias import cnn_descent
@@ -28,11 +29,21 @@ CLASSES = torch.tensor([1.0, -1.0])[:, None, None]
 
 def draw_patches(n: int, dimension: int, sparsity: int, deviation: float, rng: np.random.Generator) -> Patches:
     """Draw labels, and noise of a deviation on so many coordinates of each image, drawn without replacement."""
-    used = rng.random((n, dimension - 1), dtype=np.float32).argpartition(sparsity - 1, axis=1)[:, :sparsity]
     noise = np.zeros((n, dimension), dtype=np.float32)
-    values = deviation * rng.standard_normal((n, sparsity), dtype=np.float32)
-    np.put_along_axis(noise, 1 + used, values, axis=1)
+    noise[:, 1:][_subsets(n, dimension - 1, sparsity, rng)] = deviation * rng.standard_normal(
+        n * sparsity, dtype=np.float32
+    )
     return torch.from_numpy(rng.choice(np.array([-1, 1], dtype=np.float32), n)), torch.from_numpy(noise)
+
+
+def _subsets(n: int, size: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return n subsets (n, size) of so many, each as likely as any other, by Floyd's algorithm or of what is left."""
+    fewer = min(count, size - count)
+    chosen, rows = np.zeros((n, size), dtype=bool), np.arange(n)
+    for last in range(size - fewer, size):
+        drawn = rng.integers(0, last, n, endpoint=True)
+        chosen[rows, np.where(chosen[rows, drawn], last, drawn)] = True
+    return chosen if fewer == count else ~chosen
 
 
 def margins(weights: Tensor, images: Patches, alpha: Any, power: int) -> Tensor:
@@ -154,8 +165,12 @@ def train_decoupled(
     weights: Tensor, images: Patches, alpha: float, rate: Tensor, decay: Tensor, *, power: int, steps: int
 ) -> Tensor:
     """Return the weights of a stack trained by Adam with decoupled decay: rate and decay are (members, 1, 1, 1)."""
-    memory: list[Tensor] = []
+    y, noise = images
+    seen = noise.any(0).index_fill(0, torch.tensor(0), True)  # on other coordinates weights only decay
+    part, memory, noise = weights[..., seen], list[Tensor](), noise[:, seen]
     for step in range(1, steps + 1):
-        slope, _ = gradient(weights, images, alpha, power)
-        weights = update("adam", weights, slope, memory, step, rate).sub_(rate * decay * weights)
+        slope, _ = gradient(part, (y, noise), alpha, power)
+        part = update("adam", part, slope, memory, step, rate).sub_(rate * decay * part)
+    weights = weights * (1.0 - rate * decay) ** steps
+    weights[..., seen] = part
     return weights

@@ -15,7 +15,7 @@ classifier, and for a network on digits until it reads the labels of its trainin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -58,18 +58,19 @@ REPLICATES = {
 }
 
 SAMPLES = (25, 50, 100, 200)  # of the linear arms
-DRAWS = {BENIGN: 3000, TEMPERED: 600, CATASTROPHIC: 1600}  # of inputs, over n, averaged in a cell
-LABELS = 10  # on each of them
+DRAWS = {BENIGN: 3000, TEMPERED: 600, CATASTROPHIC: 1600}  # inputs of a cell, in sets of n
+LABELS = 10  # on each set
 POWERS = {CUBE: 3, FIFTH: 5, FLIPPED: 1}
 COUNTS = (30, 60, 120, 240)  # samples of the networks, in equal steps of their logarithm
 TRIALS = {CUBE: 6, FIFTH: 6, FLIPPED: 6}  # draws of data and weights averaged in a cell
-SHARED, FRESH = 2, 1600  # of them, where the norm is given; test patches
+SHARED, FRESH = 2, 800  # of them, where the norm is given; test patches
 FILTERS, DIMENSION, FLIPS = 20, 1e6, 0.1
 SCALES = {CUBE: 0.05, FIFTH: 0.3, FLIPPED: 1e-5}  # of the initial weights' products with noise
 RATES = {CUBE: 0.5, FIFTH: 0.5, FLIPPED: 1.0}
-RANGES = {CUBE: (0.08, 1.0), FIFTH: (0.2, 1.2), FLIPPED: (0.15, 1.5)}  # of the norm, over sqrt(d), or d^(1/4)
-LEVEL, HALVINGS = 0.15, 6  # of the test error on true labels
-CONDITIONS = (0.0, 0.1, 1.0, 10.0, 100.0)  # values of the theory's condition at which the error is measured
+RANGES = {CUBE: (0.1, 0.8), FIFTH: (0.2, 1.2), FLIPPED: (0.15, 1.5)}  # of the norm, over sqrt(d), or d^(1/4)
+LEVEL, HALVINGS = 0.15, 4  # of the test error on true labels; a line between the last two errors gives the rest
+CONDITIONS = (0.0, 0.1, 100.0)  # values of the theory's condition at which the error is measured
+BETWEEN = (1.0, 10.0)  # and for the figure, at the last of the counts
 LOSS, MARGIN, STEPS = 0.01, 0.5, 20000
 
 BORDERS, COMMON = (0.0, 0.5, 1.0, 2.0, 4.0), 0.5  # deviations; of the border that all images share
@@ -77,6 +78,7 @@ MIXTURE, IMAGES = (20, 50, 100), (20, 50, 100)
 MOMENTUM = 0.95  # without it a border that all images share would take ten thousand steps
 HIDDEN = 60  # filters of either sign on digits: with few of them some image has none that responds
 SHOWN, SAMPLINGS = 50, 12  # samples in the figure, and sets of samples averaged in a cell
+TESTED = 800  # digits of both classes
 
 
 # ---- cells and linear arms ---------------------------------------------------------------------------------------
@@ -100,32 +102,37 @@ def _spectrum(arm: str, n: int) -> Array:
     if arm == BENIGN:  # three large, and 3 n^1.5 small ones of the sum 0.3
         tail = round(3 * n**1.5)
         return np.concatenate([np.ones(3), np.full(tail, 0.3 / tail)])
-    return np.arange(1.0, 3001.0) ** -1.5 if arm == TEMPERED else np.exp(-np.sqrt(np.arange(1.0, 1001.0)))
+    return np.arange(1.0, 3001.0) ** -1.5 if arm == TEMPERED else np.exp(-np.sqrt(np.arange(1.0, 501.0)))
 
 
-def _inputs(arm: str, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return n inputs, and the variances of their coordinates; of many equal ones n, in which inputs are triangular."""
-    spectrum = _spectrum(arm, n)
-    if arm == BENIGN:
-        X = np.hstack([rng.standard_normal((n, 3)), triangular(1, n, spectrum.size - 3.0, rng)[0]])
-        spectrum = spectrum[: n + 3]
-    else:
-        X = rng.standard_normal((n, spectrum.size), dtype=np.float32)
-    return X * np.sqrt(spectrum), spectrum
+def _inputs(arm: str, streams: Streams) -> Iterator[tuple[int, int, Array, Array]]:
+    """Yield which n it is, the first of n inputs, these, and the variances of their coordinates.
+
+    Many equal coordinates are n, in which inputs are triangular. Other spectra are the same for all n, and so are the
+    inputs, in sets of n.
+    """
+    draws, every = DRAWS[arm], None
+    for at, n in enumerate(SAMPLES):
+        spectrum = _spectrum(arm, n)
+        if arm == BENIGN:
+            for k, rng in enumerate(streams.rng(f"data {n}").spawn(draws // n)):
+                X = np.hstack([rng.standard_normal((n, 3)), triangular(1, n, spectrum.size - 3.0, rng)[0]])
+                yield at, k * n, X * np.sqrt(spectrum[: n + 3]), spectrum[: n + 3]
+            continue
+        if every is None:
+            every = streams.rng("data").standard_normal((draws, spectrum.size), dtype=np.float32) * np.sqrt(spectrum)
+        for k in range(0, draws, n):
+            yield at, k, every[k : k + n], spectrum
 
 
 def _linear(arm: str, streams: Streams) -> pd.DataFrame:
     """Interpolate a linear target, the first coordinate, under label noise of variance one."""
-    found = np.zeros(len(SAMPLES))
-    for at, n in enumerate(SAMPLES):
-        draws = DRAWS[arm] // n
-        for inputs, noise in zip(streams.rng(f"data {n}").spawn(draws), streams.rng(f"label noise {n}").spawn(draws),
-                                 strict=True):  # fmt: skip
-            X, spectrum = _inputs(arm, n, inputs)
-            y = X[:, :1] + noise.standard_normal((n, LABELS))
-            fit = X.T @ np.linalg.solve(X @ X.T, y)
-            fit[0] -= 1.0
-            found[at] += (spectrum @ fit**2).mean() / draws
+    found, noise = np.zeros(len(SAMPLES)), streams.rng("label noise").standard_normal((DRAWS[arm], LABELS))
+    for at, first, X, spectrum in _inputs(arm, streams):
+        y = X[:, :1] + noise[first : first + len(X)]
+        fit = X.T @ np.linalg.solve(X @ X.T, y)
+        fit[0] -= 1.0
+        found[at] += (spectrum @ fit**2).mean() * len(X) / DRAWS[arm]
     return tidy({"risk": found, "log_risk": np.log(found)}, n=SAMPLES)
 
 
@@ -167,19 +174,23 @@ def _at_count(arm: str, n: int, rows: Array, along: Array, fresh: Array, order: 
         worst = max(worst, float(losses.max()))
         return wrong_share(ends, a, q, fresh[which])
 
-    low, high = (np.full(len(X), np.log(reach * end)) for end in RANGES[arm])
+    ends = np.log(reach * np.array(RANGES[arm]))
+    low, high = (np.full(len(X), end) for end in ends)
+    above, below = np.ones(len(X)), np.zeros(len(X))  # the errors at both
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        found = errors(np.exp(middle)) < LEVEL
-        low, high = np.where(found, low, middle), np.where(found, middle, high)
-    norms = [0.0] + [float(two_layer_cnn.boundary(n, DIMENSION, q, level=c)) for c in CONDITIONS[1:]]
+        error = errors(np.exp(middle))
+        found = error < LEVEL
+        low, above = np.where(found, (low, above), (middle, error))
+        high, below = np.where(found, (middle, error), (high, below))
+    outside = np.mean((low == ends[0]) | (high == ends[1]))
+    crossing = float((low + (high - low) * (above - LEVEL) / (above - below)).mean())
+    conditions = CONDITIONS + BETWEEN if n == COUNTS[-1] else CONDITIONS
+    norms = [float(two_layer_cnn.boundary(n, DIMENSION, q, level=c)) if c else 0.0 for c in conditions]
     which = np.tile(np.arange(SHARED), len(norms))
     clean = errors(np.repeat(norms, SHARED), which).reshape(len(norms), SHARED).mean(axis=1)
-    table = tidy({"test_error": flips + (1 - 2 * flips) * clean}, condition=CONDITIONS)
+    table = tidy({"test_error": flips + (1 - 2 * flips) * clean}, condition=conditions)
     phase = table[1:].assign(quantity="phase") if n == COUNTS[-1] else None
-    ends = np.log(reach * np.array(RANGES[arm]))
-    outside = np.mean((np.abs(low - ends[0]) < 1e-9) | (np.abs(high - ends[1]) < 1e-9))
-    crossing = float((low + high).mean() / 2)
     numbers = {"log_norm": crossing, "norm": np.exp(crossing) / reach, "worst_loss": worst, "outside": outside}
     return pd.concat([tidy(numbers), table, phase], ignore_index=True).assign(n=n)
 
@@ -239,7 +250,8 @@ def _digits(streams: Streams) -> pd.DataFrame:
     kinds = [*(("own", border) for border in BORDERS), ("same", COMMON)]
     tables = []
     for n in IMAGES:
-        train, test = (np.concatenate(parts) for parts in zip(*(np.split(c, [n // 2]) for c in classes), strict=True))
+        places = [n // 2, n // 2 + TESTED // 2]
+        train, test, _ = (np.concatenate(part) for part in zip(*(np.split(c, places) for c in classes), strict=True))
         noise = [(own if name == "own" else own[:1]) * np.float32(border) for name, border in kinds]
         X, T = (np.stack([pixels[part] + (each[part] if len(each) > 1 else each) for each in noise])
                 for part in (train, test))  # fmt: skip
@@ -364,7 +376,7 @@ study = Study(
         "Kou, Chen, Chen, Gu, Benign overfitting in two-layer ReLU convolutional neural networks, ICML 2023",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

@@ -61,7 +61,7 @@ REPLICATES = {
 D = 20  # of the Gaussian inputs
 COUNTS = (50, 100, 200, 400, 800, 1400)
 REPEATS = {GAUSSIAN: 64, TRUE: 4, RANDOM: 4}  # directions, with labels of their own where these are random
-SHARE = 4  # directions in one draw of inputs, on which projections are all but independent; the first are asked for all
+SHARE = 4  # directions in one draw of inputs, on which projections are all but independent; networks of the first alone
 SPARED = 50  # points of the network that has to do with one unit less
 N = 400  # points of the interpolants of the same data
 BANDWIDTHS = {NARROW: 0.02, WIDE: 1.0}  # in median distances
@@ -113,21 +113,16 @@ def _gaussian(n: int, streams: Streams, draw: int = 0) -> Array:
 def _theorem(arm: str, streams: Streams) -> pd.DataFrame:
     """Build networks on random directions through the first points, and compare them with what theory says."""
     found: dict[int, list[dict[str, Any]]] = {n: [] for n in COUNTS}
-    inputs, truth = _parity(streams)
-    for repeat in range(REPEATS[arm]):
-        asked, seed = repeat < SHARE, streams.seed(f"projection {repeat}")
-        if arm == GAUSSIAN and repeat % SHARE == 0:
-            inputs = _gaussian((1 + asked) * COUNTS[-1], streams, repeat // SHARE)
+    inputs, truth = _parity(streams) if arm != GAUSSIAN else (_gaussian(2 * COUNTS[-1], streams), np.empty(0))
+    for repeat in range(min(REPEATS[arm], SHARE)):
         labels = truth if arm == TRUE else _signs(len(inputs), streams, repeat)
         truth = labels if arm == GAUSSIAN else truth
         for n in COUNTS:
             X, y = inputs[:n], labels[:n]
-            f = interpolation.relu_interpolant(X, y, candidates=1, seed=seed)
-            numbers = {"log_lipschitz": np.log(f.lipschitz)}
-            if asked:
-                numbers |= _away(f, inputs[n:], truth[n:])
-                numbers["misfit"] = np.abs(f(X) - y).max()
-                numbers["spare_weights"] = abs(sum(part.size for part in f.parameters) - (2 * n + X.shape[1]))
+            f = interpolation.relu_interpolant(X, y, candidates=1, seed=streams.seed(f"projection {repeat}"))
+            numbers = {"log_lipschitz": np.log(f.lipschitz), **_away(f, inputs[n:], truth[n:])}
+            numbers["misfit"] = np.abs(f(X) - y).max()
+            numbers["spare_weights"] = abs(sum(part.size for part in f.parameters) - (2 * n + X.shape[1]))
             if repeat == 0:
                 a, b, v = f.parameters
                 units = (X @ a)[:, None] - b
@@ -136,8 +131,28 @@ def _theorem(arm: str, streams: Streams) -> pd.DataFrame:
                 linear = np.column_stack([inputs[n:], np.ones(len(inputs) - n)]) @ _least_squares(X, y)
                 numbers["linear_error"] = np.mean(np.sign(linear) != truth[n:])
             found[n].append(numbers)
+    for draw in range(1, REPEATS[arm] // SHARE):
+        inputs = _gaussian(COUNTS[-1], streams, draw)
+        directions = streams.rng(f"projections {draw}").standard_normal((D, SHARE))
+        labels = np.column_stack([_signs(len(inputs), streams, SHARE * draw + k) for k in range(SHARE)])
+        steepest = _steepest(inputs @ (directions / np.linalg.norm(directions, axis=0)), labels)
+        for n, log_slopes in zip(COUNTS, np.log(steepest), strict=True):
+            found[n] += [{"log_lipschitz": log_slope} for log_slope in log_slopes]
     tables = [_averaged(numbers).assign(n=n) for n, numbers in found.items()]
     return pd.concat([*tables, tidy(_one_unit_less(streams))] if arm == GAUSSIAN else tables)
+
+
+def _steepest(projections: Array, labels: Array) -> Array:
+    """Return the Lipschitz constants (counts, directions) of the networks through the first points, unbuilt.
+
+    The steepest piece between neighbours is steeper than what lies outside of them.
+    """
+    slopes = []
+    for n in COUNTS:
+        order = projections[:n].argsort(axis=0)
+        z, y = (np.take_along_axis(part[:n], order, axis=0) for part in (projections, labels))
+        slopes.append(np.abs(np.diff(y, axis=0) / np.diff(z, axis=0)).max(axis=0))
+    return np.array(slopes)
 
 
 def _away(f: interpolation.ReLUInterpolant, inputs: Array, labels: Array) -> dict[str, Any]:
@@ -159,8 +174,10 @@ def _least_squares(X: Array, y: Array) -> Array:
 
 def _averaged(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Average over repeats; what has to vanish in all of them is the largest."""
-    table = pd.DataFrame(found)
-    return tidy({**table.mean(), **table[["misfit", "spare_weights", "unlike_neighbour"]].max()})
+    names = dict.fromkeys(name for numbers in found for name in numbers)
+    given = {name: [numbers[name] for numbers in found if name in numbers] for name in names}
+    zeros = ("misfit", "spare_weights", "unlike_neighbour")
+    return tidy({name: (np.max if name in zeros else np.mean)(numbers) for name, numbers in given.items()})
 
 
 def _one_unit_less(streams: Streams) -> dict[str, float]:
@@ -289,7 +306,7 @@ study = Study(
         "The smallest of n gaps: Darling, On a class of problems related to the random division of an interval, 1953",
     ),
     version="1",
-    cell_version="2",
+    cell_version="3",
     cells=cells,
     measure=measure,
     predict=predict,

@@ -31,7 +31,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 REPLICATES = {
     "smoke": {"ridgeless": 8, "ridge": 8, "ensemble": 4, "bagging": 4},
-    "quick": {"ridgeless": 40, "ridge": 24, "ensemble": 24, "bagging": 24},
+    "quick": {"ridgeless": 32, "ridge": 18, "ensemble": 24, "bagging": 24},
     "full": {"ridgeless": 600, "ridge": 600, "ensemble": 200, "bagging": 200},
 }
 D, N_SAMPLES, NOISE, TEST_POINTS = 100, 300, 0.25, 300

@@ -29,6 +29,11 @@ def tidy(quantities: Mapping[str, Any], **points: Any) -> pd.DataFrame:
     DataFrame
         With the point columns, ``quantity`` and ``value``.
 
+    Raises
+    ------
+    ValueError
+        If a quantity has neither one value nor one for each point.
+
     Examples
     --------
     >>> tidy({"train": [0.2, 0.1], "test": [0.4, 0.3]}, width=(8, 16))
@@ -39,9 +44,14 @@ def tidy(quantities: Mapping[str, Any], **points: Any) -> pd.DataFrame:
     3     16     test    0.3
     """
     length = max((np.size(place) for place in points.values()), default=1)
-    values = {name: np.full(length, value) if np.ndim(value) == 0 else value for name, value in quantities.items()}
-    parts = [pd.DataFrame({**points, "quantity": name, "value": value}) for name, value in values.items()]
-    return pd.concat(parts, ignore_index=True)
+    values = [np.asarray(np.full(length, value) if np.ndim(value) == 0 else value) for value in quantities.values()]
+    if any(np.ndim(place) for place in points.values()) and any(len(value) != length for value in values):
+        sizes = {name: len(value) for name, value in zip(quantities, values, strict=True)}
+        raise ValueError(f"quantities must have one value or one for each of {length} points, got {sizes}")
+    names = np.repeat(np.array(list(quantities), dtype=object), [len(value) for value in values])
+    # One frame: putting together one for each quantity costs more than most small cells.
+    columns = {name: place if np.ndim(place) == 0 else np.tile(place, len(values)) for name, place in points.items()}
+    return pd.DataFrame({**columns, "quantity": names, "value": np.concatenate(values)})
 
 
 def claim_about(

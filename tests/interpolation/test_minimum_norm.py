@@ -32,6 +32,18 @@ def test_linear_is_the_pseudo_inverse(n, d, targets):
     assert f.status.converged == (n <= d)
 
 
+@pytest.mark.parametrize("digits", [2, 4, 6, 8])
+def test_rows_of_any_condition_are_solved_by_their_singular_vectors(digits):
+    """Factors are known; the condition number times 1e-15 is what rounding of X leaves, and a hundred of it allowed."""
+    rng = np.random.default_rng(digits)
+    U, V = np.linalg.qr(rng.standard_normal((20, 20)))[0], np.linalg.qr(rng.standard_normal((50, 20)))[0]
+    s, c = np.logspace(0, -digits, 20), rng.standard_normal(20)
+    f = minimum_norm_linear((U * s) @ V.T, U @ (s * c))
+    np.testing.assert_allclose((V * s) @ U.T @ f.coefficients, V @ c, atol=1e-13 * 10**digits)
+    assert f.norm == pytest.approx(np.linalg.norm(c), abs=1e-13 * 10**digits)
+    assert f.status.converged
+
+
 def test_a_linear_model_cannot_memorise_more_labels_than_weights():
     X, y, _ = data(40, 10)
     f = minimum_norm_linear(X, np.sign(y))

@@ -23,6 +23,15 @@ def test_layers_on_fewer_features_are_trained_as_if_alone():
         np.testing.assert_allclose(w, train_linear(rows[:, :p], [p], 200, 0.9)[0], rtol=1e-8)
 
 
+def test_single_precision_ends_where_double_does():
+    """With features behind the data, whose margins reach hundreds."""
+    rows = np.random.default_rng(0).standard_normal((20, 30))
+    (double,), (single,) = (train_linear(rows.astype(dtype), [30], 500, 0.99) for dtype in (np.float64, np.float32))
+    assert single.dtype == np.float32
+    assert (rows @ double).min() > 100.0
+    np.testing.assert_allclose(single, double, atol=1e-5 * np.abs(double).max())
+
+
 def test_steps_are_those_of_torch_on_the_loss():
     rows = np.random.default_rng(1).standard_normal((20, 8))
     layer = torch.nn.Linear(8, 1, bias=False, dtype=torch.float64)

@@ -1,11 +1,13 @@
 """The two-patch networks: their gradient against automatic differentiation, their steps against torch's optimisers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from pyphenom.networks.patches import draw_patches, gradient, margins, train_decoupled, train_patches, update
+from pyphenom.networks.patches import _subsets, draw_patches, gradient, margins, train_decoupled, train_patches, update
 
 N, D, SPARSITY = 7, 12, 4
 
@@ -53,6 +55,17 @@ def test_noise_stands_on_so_many_coordinates_and_never_on_the_feature():
     assert ((noise[:, 1:] != 0).sum(0) > 0).all()  # missed by all 400 with probability (1 - 6/29)^400 < 1e-40
     assert set(y.tolist()) == {-1.0, 1.0}
     assert float(noise[noise != 0].std()) == pytest.approx(0.5, rel=6 / np.sqrt(2 * 2400))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_subsets_are_all_as_likely(count):
+    """Of 12000 draws of 2 or 3 of 4, to six standard errors."""
+    chosen = _subsets(12000, 4, count, np.random.default_rng(0))
+    assert (chosen.sum(axis=1) == count).all()
+    numbers = np.unique(chosen @ [1, 2, 4, 8], return_counts=True)[1]
+    share = 1.0 / math.comb(4, count)
+    assert len(numbers) == math.comb(4, count)
+    np.testing.assert_allclose(numbers, 12000 * share, atol=6 * np.sqrt(12000 * share * (1 - share)))
 
 
 RULES = {
@@ -115,6 +128,10 @@ def test_coordinates_without_noise_stay_where_they_are():
         moved, _ = train_patches(rule, weights(), (y, noise), 0.2, 0.05, 0.0, power=3, steps=4)
         torch.testing.assert_close(moved[..., unused], weights()[..., unused], rtol=0, atol=0)
         assert (moved[..., ~unused] != weights()[..., ~unused]).any()
+    column = (torch.tensor(each)[:, None, None, None] for each in (RATES, DECAYS))
+    decayed = train_decoupled(weights(), (y, noise), 0.2, *column, power=3, steps=15)
+    for member, end in enumerate(decayed):
+        torch.testing.assert_close(end, by_torch("decoupled", member, (y, noise)), rtol=1e-3, atol=1e-4)
 
 
 def test_steps_along_signs_have_one_size():

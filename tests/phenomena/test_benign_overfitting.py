@@ -29,6 +29,7 @@ def few(monkeypatch):
     monkeypatch.setattr(phenomenon, "TRIALS", dict.fromkeys(NETWORKS, 2))
     monkeypatch.setattr(phenomenon, "HALVINGS", 2)
     monkeypatch.setattr(phenomenon, "CONDITIONS", (0.0, 100.0))
+    monkeypatch.setattr(phenomenon, "BETWEEN", ())
     monkeypatch.setattr(phenomenon, "SAMPLES", (10, 20))
     monkeypatch.setattr(phenomenon, "MIXTURE", (10, 50))
     monkeypatch.setattr(phenomenon, "IMAGES", (10, 20))
@@ -103,6 +104,7 @@ def test_the_crossing_is_where_a_scan_has_it(monkeypatch):
     monkeypatch.setattr(phenomenon, "HALVINGS", 0)
     around = [two_layer_cnn.signal_condition(20, crossing * by, phenomenon.DIMENSION, 3) for by in (0.6, 1.6)]
     monkeypatch.setattr(phenomenon, "CONDITIONS", (0.0, *around))
+    monkeypatch.setattr(phenomenon, "BETWEEN", ())
     below, above = measured(CUBE).query("quantity == 'test_error'")["value"].to_numpy()[1:]
     assert below > phenomenon.LEVEL + 0.2
     assert above < phenomenon.LEVEL - 0.1
@@ -130,21 +132,32 @@ def test_the_risk_is_that_of_fresh_points(monkeypatch):
     monkeypatch.setattr(phenomenon, "LABELS", 1)
     rows = measured(CATASTROPHIC)
     spectrum = phenomenon._spectrum(CATASTROPHIC, 20)
-    X = streams().rng("data 20").spawn(1)[0].standard_normal((20, spectrum.size), dtype=np.float32) * np.sqrt(spectrum)
-    y = X[:, 0] + streams().rng("label noise 20").spawn(1)[0].standard_normal((20, 1))[:, 0]
+    X = streams().rng("data").standard_normal((20, spectrum.size), dtype=np.float32) * np.sqrt(spectrum)
+    y = X[:, 0] + streams().rng("label noise").standard_normal((20, 1))[:, 0]
     w = np.linalg.pinv(X) @ y
     fresh = np.random.default_rng(0).standard_normal((4000, spectrum.size)) * np.sqrt(spectrum)
     risk = np.mean((fresh @ w - fresh[:, 0]) ** 2)  # to a standard error of sqrt(2/4000)
     assert rows.loc[rows["quantity"] == "risk", "value"].item() == pytest.approx(risk, rel=0.1)
 
 
-def test_inputs_in_triangular_coordinates_have_the_risk_of_plain_ones():
+def test_inputs_of_fewer_samples_are_those_of_more(monkeypatch):
+    monkeypatch.setattr(phenomenon, "SAMPLES", (2, 6))
+    monkeypatch.setattr(phenomenon, "DRAWS", dict.fromkeys(SPECTRA, 12))
+    drawn = list(phenomenon._inputs(CATASTROPHIC, streams()))
+    assert [(at, first, len(X)) for at, first, X, _ in drawn] == [
+        *((0, 2 * k, 2) for k in range(6)), (1, 0, 6), (1, 6, 6)]  # fmt: skip
+    few, more = (np.concatenate([X for at, _, X, _ in drawn if at == which]) for which in (0, 1))
+    np.testing.assert_array_equal(few, more)
+
+
+def test_inputs_in_triangular_coordinates_have_the_risk_of_plain_ones(monkeypatch):
     """The mean logarithm over 400 draws of either kind: five standard errors."""
+    monkeypatch.setattr(phenomenon, "SAMPLES", (10,))
+    monkeypatch.setattr(phenomenon, "DRAWS", {BENIGN: 4000})
     spectrum, found = phenomenon._spectrum(BENIGN, 10), []
     for plain in (True, False):
         rng, risks = np.random.default_rng(plain), []
-        for _ in range(400):
-            X, variances = phenomenon._inputs(BENIGN, 10, rng)
+        for _, _, X, variances in phenomenon._inputs(BENIGN, streams()):
             if plain:
                 X, variances = rng.standard_normal((10, spectrum.size)) * np.sqrt(spectrum), spectrum
             fit = np.linalg.pinv(X) @ (X[:, 0] + rng.standard_normal(10))

@@ -118,6 +118,20 @@ def test_digits_are_split_without_overlap_and_labels_are_centred():
     assert eigenvalues.sum() == pytest.approx(0.5)  # E relu^2 on the sphere
 
 
+def test_ridges_of_the_digits_are_the_best_of_ten_a_decade():
+    grid = 10.0 ** np.arange(-5.0, 1.01, 0.1)
+    for width, ridge in zip(double_descent.DIGITS_WIDTHS, double_descent.DIGITS_RIDGES, strict=True):
+        assert ridge == pytest.approx(grid[np.argmin(double_descent._digits_theory(200, width, grid))])
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 8, 12, 20), (3, 5), (8, 9), (4,)])
+def test_products_of_nested_columns_are_those_of_each(sizes):
+    A = np.random.default_rng(0).standard_normal((8, 20))
+    for size, found in zip(sizes, double_descent._grams(A, sizes), strict=True):
+        part = A[:, :size]
+        np.testing.assert_allclose(found, part.T @ part if size < 8 else part @ part.T, rtol=1e-12, atol=1e-13)
+
+
 def test_tuned_ridge_is_the_best_of_the_grid():
     ridges = double_descent._tuned_ridge((150, 300, 600))
     for width, ridge in zip([150, 300, 600], ridges, strict=True):

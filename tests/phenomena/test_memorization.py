@@ -44,20 +44,36 @@ def test_replicates_and_repeats_draw_labels_of_their_own():
 
 
 def test_each_draw_of_gaussian_inputs_serves_so_many_directions(few, monkeypatch):
-    """What is built is watched: inputs, labels and seeds of the directions."""
+    """What is projected is watched, and labels; the networks are those of the first draw."""
     monkeypatch.setattr(phenomenon, "REPEATS", {GAUSSIAN: 6})
     monkeypatch.setattr(phenomenon, "SHARE", 2)
-    seen, build = [], phenomenon.interpolation.relu_interpolant
+    built, seen, build, steepest = [], [], phenomenon.interpolation.relu_interpolant, phenomenon._steepest
 
     def watched(X, y, **options):
-        seen.append((len(X), X.tobytes(), y.tobytes(), options["seed"]))
+        built.append((len(X), X.tobytes(), y.tobytes(), options["seed"]))
         return build(X, y, **options)
 
+    def projected(projections, labels):
+        seen.extend((z.tobytes(), y.tobytes()) for z, y in zip(projections.T, labels.T, strict=True))
+        return steepest(projections, labels)
+
     monkeypatch.setattr(phenomenon.interpolation, "relu_interpolant", watched)
+    monkeypatch.setattr(phenomenon, "_steepest", projected)
     rows = [measured(GAUSSIAN, replicate) for replicate in range(2)]
-    largest = [built for built in seen if built[0] == 40]
-    assert [len(set(part)) for part in zip(*largest, strict=True)] == [1, 2 * 3, 2 * 6, 2 * 6]
+    largest = [each for each in built if each[0] == 40]
+    assert [len(set(part)) for part in zip(*largest, strict=True)] == [1, 2, 2 * 2, 2 * 2]
+    assert [len(set(part)) for part in zip(*seen, strict=True)] == [2 * 4, 2 * 4]
     assert all(np.isfinite(values(each, "test_error")).all() for each in rows)
+
+
+def test_slopes_are_those_of_the_networks_that_are_not_built(few):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 5)), rng.choice([-1.0, 1.0], (40, 3))
+    built = [[phenomenon.interpolation.relu_interpolant(X[:n], y[:n, k], candidates=1, seed=k) for k in range(3)]
+             for n in (20, 40)]  # fmt: skip
+    projections = np.column_stack([X @ f.direction for f in built[0]])
+    expected = [[f.lipschitz for f in each] for each in built]
+    np.testing.assert_allclose(phenomenon._steepest(projections, y), expected, rtol=1e-9)
 
 
 def test_test_labels_are_the_true_ones():

@@ -22,8 +22,9 @@ def test_rows_of_scalars_and_of_curves():
         "quantity": ["a", "a"],
         "value": [3.0, 3.0],
     }
-    with pytest.raises(ValueError, match="length"):
-        tidy({"a": [1.0, 2.0]}, x=(1, 2, 3))
+    for uneven in ({"a": [1.0, 2.0]}, {"a": [1.0], "b": [1.0] * 5}):  # the second has six values, as two by three
+        with pytest.raises(ValueError, match="one for each of 3 points"):
+            tidy(uneven, x=(1, 2, 3))
 
 
 def rows():
