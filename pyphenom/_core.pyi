@@ -419,6 +419,7 @@ class WidthPath:
         penalty: typing.SupportsFloat | typing.SupportsIndex,
         tolerance: typing.SupportsFloat | typing.SupportsIndex,
         even: bool,
+        threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> None:
         """
         y (targets, n), y_test (targets, m).

@@ -134,7 +134,8 @@ void multiply(const Product<T>& x) {
         plain_b ? Matrix<const T>(x.b, x.cols, x.depth, x.row_b) : Matrix<const T>(x.b, x.depth, x.cols, x.col_b);
     const Matrix<const T> A =
         plain_a ? Matrix<const T>(x.a, x.depth, x.rows, x.row_a) : Matrix<const T>(x.a, x.rows, x.depth, x.col_a);
-    blas::gemm(plain_b ? 'N' : 'T', plain_a ? 'N' : 'T', T(1), B, A, T(x.add), Matrix<T>(x.c, x.cols, x.rows, x.ldc));
+    blas::gemm(plain_b ? 'N' : 'T', plain_a ? 'N' : 'T', T(x.add < 0 ? -1 : 1), B, A, T(x.add != 0),
+               Matrix<T>(x.c, x.cols, x.rows, x.ldc));
 }
 
 template <class T>

@@ -7,8 +7,8 @@
 
 namespace pyphenom::dense {
 
-// C (rows x cols) <- A B, or C + A B with `add`; entry (i, j) of A is a[i * row_a + j * col_a], likewise B; the rows of
-// C are contiguous, `ldc` apart.
+// C (rows x cols) <- A B, or C + A B where `add` is 1, or C - A B where it is -1; entry (i, j) of A is a[i * row_a + j
+// * col_a], likewise B; the rows of C are contiguous, `ldc` apart.
 template <class T>
 struct Product {
     Index rows, cols, depth;
@@ -16,7 +16,7 @@ struct Product {
     Index row_a, col_a;
     const T* b;
     Index row_b, col_b;
-    bool add;
+    int add;
     T* c;
     Index ldc;
 };

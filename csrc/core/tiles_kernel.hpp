@@ -22,7 +22,7 @@ struct Vector {
 
 // The tile at c; the panel has `width` vectors a row. Only `cols` columns are stored.
 template <class T, int bytes, int height, int width>
-inline void tile(Index depth, const T* a, Index row_a, Index col_a, const T* panel, Index cols, bool add, T* c,
+inline void tile(Index depth, const T* a, Index row_a, Index col_a, const T* panel, Index cols, int add, T* c,
                  Index ldc) {
     using V = typename Vector<T, bytes>::type;
     constexpr Index lanes = Vector<T, bytes>::lanes;
@@ -39,19 +39,20 @@ inline void tile(Index depth, const T* a, Index row_a, Index col_a, const T* pan
         for (int i = 0; i < height; ++i)
             for (int j = 0; j < width; ++j) {
                 V* out = reinterpret_cast<V*>(c + i * ldc + j * lanes);
-                *out = add ? *out + sum[i][j] : sum[i][j];
+                *out = add == 0 ? sum[i][j] : add > 0 ? *out + sum[i][j] : *out - sum[i][j];
             }
         return;
     }
     for (int i = 0; i < height; ++i) {
         T row[width * lanes];
         for (int j = 0; j < width; ++j) *reinterpret_cast<V*>(row + j * lanes) = sum[i][j];
-        for (Index j = 0; j < cols; ++j) c[i * ldc + j] = add ? c[i * ldc + j] + row[j] : row[j];
+        for (Index j = 0; j < cols; ++j)
+            c[i * ldc + j] = add == 0 ? row[j] : add > 0 ? c[i * ldc + j] + row[j] : c[i * ldc + j] - row[j];
     }
 }
 
 template <class T, int bytes, int height, int width>
-inline void panel_rows(const Product<T>& x, Index first, Index depth, const T* a, const T* panel, Index cols, bool add,
+inline void panel_rows(const Product<T>& x, Index first, Index depth, const T* a, const T* panel, Index cols, int add,
                        T* c) {
     Index i = first;
     for (; i + height <= x.rows; i += height)
@@ -66,7 +67,10 @@ inline void one_panel(const Product<T>& x, Index col, Index cols) {
     for (Index start = 0; start < x.depth; start += depth_block) {
         const Index depth = std::min(depth_block, x.depth - start);
         const T* b = x.b + start * x.row_b + col * x.col_b;
-        if (x.col_b == 1) {
+        const T* rows = panel;
+        if (x.col_b == 1 && x.row_b == lanes && cols == lanes) {
+            rows = b;  // a panel already
+        } else if (x.col_b == 1) {
             for (Index p = 0; p < depth; ++p) {
                 if (cols == lanes) {
                     std::copy_n(b + p * x.row_b, lanes, panel + p * lanes);  // of a fixed size: no call
@@ -82,8 +86,8 @@ inline void one_panel(const Product<T>& x, Index col, Index cols) {
                     for (Index p = from; p < std::min(from + strip, depth); ++p)
                         panel[p * lanes + j] = b[p * x.row_b + j * x.col_b];
         }
-        panel_rows<T, bytes, height, width>(x, 0, depth, x.a + start * x.col_a, panel, cols, x.add || start > 0,
-                                            x.c + col);
+        panel_rows<T, bytes, height, width>(x, 0, depth, x.a + start * x.col_a, rows, cols,
+                                            x.add == 0 && start > 0 ? 1 : x.add, x.c + col);
     }
 }
 

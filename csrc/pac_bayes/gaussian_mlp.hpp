@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "core/buffer.hpp"
+#include "core/team.hpp"
 #include "curvature/activation.hpp"
 #include "pac_bayes/gaussian_mlp_entries.hpp"
-#include "pac_bayes/gaussian_mlp_team.hpp"
 
 namespace pyphenom::pac_bayes {
 

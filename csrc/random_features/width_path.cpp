@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/blas.hpp"
+#include "core/dense.hpp"
 #include "core/loops.hpp"
 
 namespace pyphenom {
@@ -59,7 +61,7 @@ void orthonormalise(Matrix<double> W, Matrix<double> R, Matrix<double> scratch, 
 
 }  // namespace
 
-WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double tolerance, bool even)
+WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double tolerance, bool even, int threads)
     : n_(y.rows),
       m_(y_test.rows),
       targets_(y.cols),
@@ -67,6 +69,7 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
       capacity_(std::min(y.rows, max_width)),
       penalty_(penalty),
       tolerance_(tolerance),
+      threads_(dense::one_threaded<double>() ? std::max(1, threads) : 1),
       even_(even && y.rows >= smallest_inverse),
       y_(n_ * targets_),
       y_test_(m_ * targets_),
@@ -93,6 +96,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
     features2_.resize(b);
     for (Index j = 0; j < b; ++j) features2_[j] = squared_norm(Z.col(j), n_);
     if (stage_ == Stage::unset) choose_first_stage(Z);
+    std::optional<Team> team;  // not longer than this call: threads do not survive a fork
     Index at = 0;
     while (at < b) {
         // Features of this call that may share a block
@@ -109,7 +113,8 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
                 break;
             case Stage::inverse:
                 count = std::min(count, inverse_block);
-                append_inverse(z.columns(0, count), z_test.columns(0, count), rows, at);
+                if (!team) team.emplace(threads_);
+                append_inverse(z.columns(0, count), z_test.columns(0, count), rows, at, *team);
                 at += count;
                 break;
             default:

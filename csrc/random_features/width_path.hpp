@@ -32,6 +32,7 @@
 
 #include "core/buffer.hpp"
 #include "core/matrix.hpp"
+#include "core/team.hpp"
 
 namespace pyphenom {
 
@@ -51,10 +52,11 @@ class WidthPath {
   public:
     // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive. A feature counts
     // as dependent on those before it where what they leave of it is below `tolerance` times its norm. `even` says
-    // that the features are of like size, without which the inverse stage is not entered.
+    // that the features are of like size, without which the inverse stage is not entered. BLAS has threads of its own,
+    // and the inverse stage `threads`.
     // The matrices are allocated here and at a change of stage; blocks allocate vectors only.
     WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance,
-              bool even);
+              bool even, int threads = 1);
 
     // Z: n x b and Z_test: m x b, one feature a column; b >= 1. After an exception the path is unusable.
     void append(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows);
@@ -87,13 +89,15 @@ class WidthPath {
     void enter_rotated();
     void enter_inverse();
     void start_inverse_with_ridge();
-    void multiply_out();
+    const double* multiply_features(CM Z, CM Z_test, Team& team);
+    void multiply_out(Team& team);
+    void solve_inverse();
     bool inverse_is_safe() const;
 
     Index append_rotated(CM Z, CM Z_test, const PathRows& rows, Index at);
     void grow(CM Z_test, const PathRows& rows, Index at);
     void append_dual(CM coordinates, CM Z_test, const PathRows& rows, Index at);
-    void append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at);
+    void append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at, Team& team);
     void fill_backwards(CM k, CM U, CM E_g, const PathRows& rows, Index at);
     void follow_coefficient_norms(const PathRows& rows, Index at, Index b);
     void solve_working();
@@ -106,6 +110,7 @@ class WidthPath {
 
     Index n_, m_, targets_, max_width_, capacity_;
     double penalty_, tolerance_;
+    int threads_;
     bool even_;  // and large enough for the inverse stage
     Stage stage_ = Stage::unset;
     Index width_ = 0;
@@ -128,15 +133,15 @@ class WidthPath {
     std::vector<double> residual_, leverage_, spare_, coefficients_;
     std::vector<double> y_working_;  // rank x targets: y, or Q^T y
 
-    // Factors. Q: q_rows x capacity, q_rows = n [+ capacity]. R: capacity x n, holds Z^T in the primal stage and K^-1
-    // in the inverse stage. C: capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. S: n x m.
-    Buffer Q_, R_, C_, S_, R_inverse_, U_;
+    // Factors. Q: q_rows x capacity, q_rows = n [+ capacity]. R: capacity x n, holds Z^T in the primal stage. C:
+    // capacity x (m + targets), holds Z_test^T in the primal stage, [C g] later. Inverse: [K^-1 S], n x (n + m).
+    Buffer Q_, R_, C_, inverse_, R_inverse_, U_;
     Index q_rows_ = 0;
     double basis_condition_ = 1.0;  // the largest condition number under which a column of Q was found; rotated only
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
     Buffer R_previous_, C_previous_, H_, H2_, P_, small_, small2_, small3_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_,
-        kU_, tau_, work_;
+        kU_, Z_panels_, found_, tau_, work_;
 };
 
 }  // namespace pyphenom

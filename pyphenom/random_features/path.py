@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyphenom import _core
 from pyphenom._arrays import Float, Progress, as_float, as_numeric, as_real, one_of
 from pyphenom.random_features._problem import Problem, Targets, checked_widths, dependence_tolerance, power_of_two_near
-from pyphenom.random_features.features import _draw, apply
+from pyphenom.random_features.features import _draw, apply, threads
 
 RIDGE_SCALINGS = ("fixed", "width")
 ILL_CONDITIONED = 1e8
@@ -298,7 +298,9 @@ def _path(problem: Problem, keep_predictions: bool, progress: Progress | None) -
             if progress:
                 progress(done, len(wanted))
     else:
-        path = _core.WidthPath(targets.train, targets.test, total, largest_penalty, problem.tolerance, problem.even)
+        path = _core.WidthPath(
+            targets.train, targets.test, total, largest_penalty, problem.tolerance, problem.even, threads()
+        )
         size = _block_size(targets, total, keep_predictions)
         for first in range(0, total, size):
             count = min(size, total - first)

@@ -5,6 +5,7 @@
 // with threads of its own: they would want the same cores.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -13,7 +14,7 @@
 
 #include "core/matrix.hpp"
 
-namespace pyphenom::pac_bayes {
+namespace pyphenom {
 
 class Team {
   public:
@@ -41,6 +42,15 @@ class Team {
         start();
         f(Index{0});
         for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) pause(spins);
+    }
+
+    // Calls f(task) for every task in [0, tasks), each by whoever is free next, and waits for all. f must not throw.
+    template <class F>
+    void share(Index tasks, const F& f) {
+        std::atomic<Index> next{0};
+        run(std::min(size(), tasks), [&](Index) {
+            for (Index task = next.fetch_add(1); task < tasks; task = next.fetch_add(1)) f(task);
+        });
     }
 
   private:
@@ -86,4 +96,4 @@ class Team {
     Index workers_ = 0;
 };
 
-}  // namespace pyphenom::pac_bayes
+}  // namespace pyphenom
