@@ -582,6 +582,7 @@ def features(
     activation: str,
     biased: bool,
     feature_major: bool,
+    tiled: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None:
     """
@@ -597,6 +598,7 @@ def features(
     activation: str,
     biased: bool,
     feature_major: bool,
+    tiled: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> None:
     """

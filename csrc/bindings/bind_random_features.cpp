@@ -39,7 +39,7 @@ void bind_features(py::module_& module) {
     module.def(
         "features",
         [](Array<T> X, Array<T> W, Array<T> bias, Array<T> out, const std::string& activation, bool biased,
-           bool feature_major, int threads) {
+           bool feature_major, bool tiled, int threads) {
             const Activation f = parse_activation(activation);
             const auto x = transposed_view<const T>(X, "X");
             const auto w = transposed_view<const T>(W, "W");
@@ -52,10 +52,10 @@ void bind_features(py::module_& module) {
             require(bias.ndim() == 1 && bias.shape(0) == w.cols, "bias", "of another length", "one entry a feature");
             const T* b = biased ? bias.data() : nullptr;
             py::gil_scoped_release release;
-            features(f, x, w, b, z, feature_major ? Layout::feature_a_column : Layout::feature_a_row, threads);
+            features(f, x, w, b, z, feature_major ? Layout::feature_a_column : Layout::feature_a_row, tiled, threads);
         },
         py::arg("X").noconvert(), py::arg("W").noconvert(), py::arg("bias").noconvert(), py::arg("out").noconvert(),
-        py::arg("activation"), py::arg("biased"), py::arg("feature_major"), py::arg("threads"),
+        py::arg("activation"), py::arg("biased"), py::arg("feature_major"), py::arg("tiled"), py::arg("threads"),
         "out <- activation(X W^T + bias), or its transpose with `feature_major`.");
 }
 

@@ -13,13 +13,18 @@
 #include <vector>
 
 #include "core/matrix.hpp"
+#include "core/parallel.hpp"
 
 namespace pyphenom {
 
 class Team {
   public:
     explicit Team(int threads) {
-        for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i] { serve(i); });
+        const Elsewhere elsewhere;
+        for (int i = 1; i < threads; ++i) {
+            threads_.emplace_back([this, i] { serve(i); });
+            elsewhere.send(threads_.back());
+        }
     }
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;

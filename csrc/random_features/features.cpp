@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/blas.hpp"
+#include "core/dense.hpp"
 #include "core/loops.hpp"
 #include "core/parallel.hpp"
 #include "core/philox.hpp"
@@ -56,8 +57,14 @@ void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matr
 
 template <class T>
 void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Z, Layout layout,
-              int threads) {
-    if (layout == Layout::feature_a_column)
+              bool tiled, int threads) {
+    constexpr Index worth_a_thread = 1 << 20;  // multiplications
+    if (tiled && layout == Layout::feature_a_column && dense::one_threaded<T>())
+        parallel_for(Xt.cols, 1 + worth_a_thread / (W.rows * W.cols), threads, [&](Index begin, Index end) {
+            dense::multiply<T>({W.cols, end - begin, W.rows, W.data, W.stride, 1, Xt.data + begin * Xt.stride, 1,
+                                Xt.stride, 0, Z.data + begin, Z.stride});
+        });
+    else if (layout == Layout::feature_a_column)
         blas::gemm('T', 'N', T(1), Xt, W, T(0), Z);
     else
         blas::gemm('T', 'N', T(1), W, Xt, T(0), Z);
@@ -67,8 +74,8 @@ void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, cons
 template void draw_weights<float>(const FeatureLaw&, std::uint64_t, double, Matrix<float>, float*, int);
 template void draw_weights<double>(const FeatureLaw&, std::uint64_t, double, Matrix<double>, double*, int);
 template void features<float>(Activation, Matrix<const float>, Matrix<const float>, const float*, Matrix<float>, Layout,
-                              int);
+                              bool, int);
 template void features<double>(Activation, Matrix<const double>, Matrix<const double>, const double*, Matrix<double>,
-                               Layout, int);
+                               Layout, bool, int);
 
 }  // namespace pyphenom

@@ -31,9 +31,10 @@ template <class T>
 void draw_weights(const FeatureLaw& law, std::uint64_t first, double scale, Matrix<T> W, T* bias, int threads);
 
 // Z <- activation(X W + bias) with Xt (d x n) the inputs, one sample a column: n x width with a feature a column,
-// width x n with a feature a row.
+// width x n with a feature a row. The product is one of BLAS, or `tiled` on `threads` of our own (a feature a column
+// only): between other products of that kind, where the threads of a BLAS would still spin.
 template <class T>
 void features(Activation activation, Matrix<const T> Xt, Matrix<const T> W, const T* bias, Matrix<T> Z, Layout layout,
-              int threads);
+              bool tiled, int threads);
 
 }  // namespace pyphenom

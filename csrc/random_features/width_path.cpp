@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "core/blas.hpp"
-#include "core/dense.hpp"
 #include "core/loops.hpp"
 
 namespace pyphenom {
@@ -69,7 +68,7 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
       capacity_(std::min(y.rows, max_width)),
       penalty_(penalty),
       tolerance_(tolerance),
-      threads_(dense::one_threaded<double>() ? std::max(1, threads) : 1),
+      threads_(std::max(1, threads)),
       even_(even && y.rows >= smallest_inverse),
       y_(n_ * targets_),
       y_test_(m_ * targets_),
@@ -113,7 +112,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
                 break;
             case Stage::inverse:
                 count = std::min(count, inverse_block);
-                if (!team) team.emplace(threads_);
+                if (!team) team.emplace(own_threads_ ? threads_ : 1);
                 append_inverse(z.columns(0, count), z_test.columns(0, count), rows, at, *team);
                 at += count;
                 break;

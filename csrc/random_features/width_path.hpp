@@ -52,8 +52,8 @@ class WidthPath {
   public:
     // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive. A feature counts
     // as dependent on those before it where what they leave of it is below `tolerance` times its norm. `even` says
-    // that the features are of like size, without which the inverse stage is not entered. BLAS has threads of its own,
-    // and the inverse stage `threads`.
+    // that the features are of like size, without which the inverse stage is not entered. BLAS has threads of its own;
+    // `threads` are for the inverse stage where it is the first.
     // The matrices are allocated here and at a change of stage; blocks allocate vectors only.
     WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance,
               bool even, int threads = 1);
@@ -89,6 +89,7 @@ class WidthPath {
     void enter_rotated();
     void enter_inverse();
     void start_inverse_with_ridge();
+    const double* multiply_features(CM Z, CM Z_test);
     const double* multiply_features(CM Z, CM Z_test, Team& team);
     void multiply_out(Team& team);
     void solve_inverse();
@@ -116,6 +117,7 @@ class WidthPath {
     Index width_ = 0;
     Index rank_ = 0;  // columns of the factor in use
     Index dual_block_ = 1;  // doubles from block to block: the first feature behind the threshold changes most
+    bool own_threads_ = false;  // inverse stage: whether all its products are on `threads_`
     bool multiplied_out_ = true;  // inverse stage: false while K^-1 = I / P and S = 0 but for the pending columns
     Index pending_ = 0;  // columns of k and U that K^-1 and S do not contain yet
     Index inverse_blocks_ = 0;

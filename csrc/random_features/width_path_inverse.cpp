@@ -81,6 +81,7 @@ bool WidthPath::inverse_is_safe() const {
 // K^-1 = R^-1 R^-T,  S = R^-1 C.
 void WidthPath::enter_inverse() {
     stage_ = Stage::inverse;
+    own_threads_ = false;  // those of the BLAS spin for a tenth of a second after each call
     inverse_.resize(n_ * (n_ + m_));
     const M R(R_.data(), n_, n_, capacity_), K_inverse(inverse_.data(), n_, n_), S(K_inverse.col(n_), n_, m_);
     zero(K_inverse);
@@ -89,8 +90,6 @@ void WidthPath::enter_inverse() {
     copy(CM(C_.data(), n_, m_, capacity_), S);
     blas::multiply_upper('L', K_inverse, S);
     blas::multiply_by_transpose(K_inverse);
-    for (Index j = 0; j < n_; ++j)
-        for (Index i = j / side * side; i < j; ++i) K_inverse(j, i) = K_inverse(i, j);
     for (auto* buffer : {&R_, &R_previous_, &C_previous_, &C_}) Buffer().swap(*buffer);
 }
 
@@ -98,6 +97,7 @@ void WidthPath::enter_inverse() {
 void WidthPath::start_inverse_with_ridge() {
     stage_ = Stage::inverse;
     rank_ = n_;
+    own_threads_ = dense::one_threaded<double>();
     multiplied_out_ = false;
     for (auto* buffer : {&R_, &C_}) Buffer().swap(*buffer);
     state_.alpha.resize(n_ * targets_);
@@ -108,13 +108,13 @@ void WidthPath::start_inverse_with_ridge() {
 // Appends a block of features:
 //     V = K^-1 Z,  L L^T = I + Z^T V,  k = V L^-T,  U = (Z_test - S^T Z) L^-T,
 //     K^-1 <- K^-1 - k k^T,  S <- S + k U^T,  and column j of k and U belongs to the block's j-th feature.
-// Of the symmetric K^-1 the upper triangle is kept, and its diagonal blocks whole; S stands behind it. The last two
-// products may wait (`pending_`): K^-1 and S are then what was multiplied out before, corrected by the pending columns.
-// That is cheaper while they are few and the first of all, since I / P and 0 multiply for nothing, or the last, since
-// nobody asks for K^-1 and S afterwards.
+// Of the symmetric K^-1 the upper triangle is kept, on threads of our own with whole diagonal blocks; S stands behind
+// it. The last two products may wait (`pending_`): K^-1 and S are then what was multiplied out before, corrected by the
+// pending columns. That is cheaper while they are few and the first of all, since I / P and 0 multiply for nothing, or
+// the last, since nobody asks for K^-1 and S afterwards.
 //
-// The products are shared out among threads of our own. A threaded BLAS waits for the slower of its threads many times
-// a product, and packs K^-1 anew for each.
+// The products are shared out among threads of our own: a threaded BLAS waits for the slower of its threads many times
+// a product, and packs K^-1 anew for each. Only where a BLAS has just worked do the larger ones stay with it.
 void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at, Team& team) {
     const Index b = Z.cols, height = n_ + m_;
     const Index worth_waiting = multiplied_out_ ? 0 : n_ / 2, worth_leaving = (n_ + 2 * m_) / 4;
@@ -122,14 +122,16 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at, 
     const M kU(room(kU_, height * (pending_ + b)) + height * pending_, height, b);
     const M k = kU.top(n_), U = kU.block(n_, 0, m_, b), E_g(room(E_g_, b * targets_), b, targets_);
 
-    const double* before = multiply_features(Z, Z_test, team);
-    room(small_, b * b);
+    // [V; Z_test - S^T Z], entry (i, j) at i * down + j * right
     const Index stride = blocks_of(b, panel_width) * panel_width;
+    const Index down = own_threads_ ? stride : 1, right = own_threads_ ? 1 : height;
+    const double* before = own_threads_ ? multiply_features(Z, Z_test, team) : multiply_features(Z, Z_test);
+    room(small_, b * b);
     team.share(blocks_of(b, panel_width), [&](Index task) {  // I + Z^T V, its upper triangle
         const Index first = (blocks_of(b, panel_width) - 1 - task) * panel_width;
         const Index cols = std::min(panel_width, b - first);
-        dense::multiply<double>(
-            {first + cols, cols, n_, Z.data, Z.stride, 1, before + first, stride, 1, 0, small_.data() + first, b});
+        dense::multiply<double>({first + cols, cols, n_, Z.data, Z.stride, 1, before + first * right, down, right, 0,
+                                 small_.data() + first, b});
     });
     for (Index j = 0; j < b; ++j) small_[j * b + j] += 1.0;
     room(small2_, b);
@@ -139,8 +141,8 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at, 
         const Index first = task * side, count = std::min(side, height - first);
         for (Index from = 0; from < b; from += side) {
             const Index cols = std::min(side, b - from);
-            dense::multiply<double>({cols, count, from + cols, small_.data() + from, 1, b, before + first * stride, 1,
-                                     stride, 0, kU.data + first + from * height, height});
+            dense::multiply<double>({cols, count, from + cols, small_.data() + from, 1, b, before + first * down, right,
+                                     down, 0, kU.data + first + from * height, height});
         }
     });
     for (Index t = 0; t < targets_; ++t)
@@ -167,7 +169,23 @@ void WidthPath::append_inverse(CM Z, CM Z_test, const PathRows& rows, Index at, 
     fill_backwards(k, U, E_g, rows, at);
 }
 
-// Returns [K^-1 Z; Z_test - S^T Z], height x b row by row, the rows filled up to whole panels.
+// Returns [K^-1 Z; Z_test - S^T Z], height x b, by BLAS.
+const double* WidthPath::multiply_features(CM Z, CM Z_test) {
+    const Index b = Z.cols, height = n_ + m_;
+    const M found(room(found_, height * b), height, b), tests = found.block(n_, 0, m_, b);
+    const CM kept(inverse_.data(), n_, height);
+    blas::multiply_symmetric(kept.columns(0, n_), Z, found.top(n_));
+    copy(Z_test, tests);
+    blas::gemm('T', 'N', -1.0, kept.columns(n_, m_), Z, 1.0, tests);
+    if (pending_ > 0) {
+        const M pending(kU_.data(), height, pending_), H(room(B_, pending_ * b), pending_, b);
+        blas::gemm('T', 'N', 1.0, pending.top(n_), Z, 0.0, H);
+        blas::gemm('N', 'N', -1.0, pending, H, 1.0, found);
+    }
+    return found.data;
+}
+
+// The same by the team, row by row, the rows filled up to whole panels.
 const double* WidthPath::multiply_features(CM Z, CM Z_test, Team& team) {
     const Index b = Z.cols, height = n_ + m_, panels = blocks_of(b, panel_width), stride = panels * panel_width;
     double *Z_panels = room(Z_panels_, n_ * stride), *found = room(found_, height * stride);
@@ -241,6 +259,13 @@ void WidthPath::solve_inverse() {
 // K^-1 <- K^-1 - k k^T,  S <- S + k U^T  for the pending columns of k and U.
 void WidthPath::multiply_out(Team& team) {
     const Index height = n_ + m_;
+    if (!own_threads_) {
+        const CM kU(kU_.data(), height, pending_);
+        blas::subtract_square(kU.top(n_), M(inverse_.data(), n_, n_));
+        blas::gemm('N', 'T', 1.0, kU.top(n_), kU.block(n_, 0, m_, pending_), 1.0, M(inverse_.data() + n_ * n_, n_, m_));
+        pending_ = 0;
+        return;
+    }
     if (!multiplied_out_) inverse_.resize(n_ * height);
     const double* kU = kU_.data();
     team.share(blocks_of(n_, side), [&](Index task) {  // some rows of K^-1, from their diagonal block on, and of S

@@ -133,8 +133,19 @@ def features(
     return restore(apply(x, W, b, activation, bias_scale), like=X)
 
 
-def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float, transposed: Float | None = None) -> Float:
-    """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d); or fill `transposed` (width, n)."""
+def apply(
+    x: Float,
+    W: Float,
+    b: Float,
+    activation: str,
+    bias_scale: float,
+    transposed: Float | None = None,
+    tiled: bool = False,
+) -> Float:
+    """Features of checked inputs x (n, d) with drawn, scaled weights W (width, d); or fill `transposed` (width, n).
+
+    `tiled` ones are made without BLAS, whose threads would be in the way of what follows.
+    """
     biased = activation == "cos" or bias_scale != 0.0
     out = np.empty((x.shape[0], W.shape[0]), x.dtype) if transposed is None else transposed
     # Panels of samples, so that Ctrl-C is heard: a fraction of a second each, and long enough for the full GEMM rate.
@@ -142,7 +153,7 @@ def apply(x: Float, W: Float, b: Float, activation: str, bias_scale: float, tran
     for first in range(0, x.shape[0], rows):
         panel = slice(first, first + rows)
         part = out[panel] if transposed is None else out[:, panel]
-        _core.features(x[panel], W, b, part, activation, biased, transposed is not None, threads())
+        _core.features(x[panel], W, b, part, activation, biased, transposed is not None, tiled, threads())
     return out
 
 

@@ -181,7 +181,11 @@ def width_path(
         if count not in blocks:
             blocks[count] = np.empty((count, len(x)), x.dtype), np.empty((count, len(x_test)), x.dtype)
         out, out_test = blocks[count]
-        return apply(x, W, b, activation, bias_scale, out), apply(x_test, W, b, activation, bias_scale, out_test)
+        tiled = ridge > 0  # then no BLAS works between the blocks, most of the time
+        return (
+            apply(x, W, b, activation, bias_scale, out, tiled),
+            apply(x_test, W, b, activation, bias_scale, out_test, tiled),
+        )
 
     problem = Problem(
         block,

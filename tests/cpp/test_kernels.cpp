@@ -89,7 +89,7 @@ void test_features() {
     check(w2[0] == W[4 * d] && w2[2] == W[4 * d + 2], "a feature does not depend on where the draw starts");
     for (Index i = 0; i < d * n; ++i) X[i] = std::sin(1.0 + static_cast<double>(i));
     features<double>(Activation::relu, Matrix<double>(X.data(), d, n), Matrix<double>(W.data(), d, width), nullptr,
-                     Matrix<double>(Z.data(), width, n), Layout::feature_a_row, 2);
+                     Matrix<double>(Z.data(), width, n), Layout::feature_a_row, false, 2);
     double error = 0;
     for (Index j = 0; j < n; ++j)
         for (Index i = 0; i < width; ++i) {

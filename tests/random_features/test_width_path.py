@@ -206,3 +206,22 @@ def test_a_small_residual_keeps_its_digits():
     path = ph.random_features.nested_path(Z, y, Z_test, y_test, [10])
     np.testing.assert_allclose(path.train_error, truth.train_error, rtol=1e-5)
     np.testing.assert_allclose(path.leave_one_out_error, truth.leave_one_out_error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("n", [150, 331])  # more than two blocks of rows, the last not whole
+def test_threads_change_nothing(monkeypatch, n):
+    rng = np.random.default_rng(n)
+    X, y, X_test, y_test = (
+        rng.normal(size=(n, 20)),
+        rng.normal(size=(n, 2)),
+        rng.normal(size=(70, 20)),
+        np.zeros((70, 2)),
+    )
+    paths = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        paths.append(ph.random_features.width_path(X, y, X_test, y_test, range(1, 3 * n), ridge=0.01).to_dict())
+    for name, value in paths[0].items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(paths[1][name], value)
+            np.testing.assert_array_equal(paths[2][name], value)
