@@ -13,10 +13,11 @@ constexpr double inverse_factorial(int k) { return k == 0 ? 1.0 : inverse_factor
 // The terms k, ..., last of the series of e^r, over r^k.
 template <int k, int last>
 PYPHENOM_INLINE double exponential_series(double r) {
+    constexpr double coefficient = inverse_factorial(k);
     if constexpr (k == last)
-        return inverse_factorial(k);
+        return coefficient;
     else
-        return inverse_factorial(k) + r * exponential_series<k + 1, last>(r);
+        return coefficient + r * exponential_series<k + 1, last>(r);
 }
 
 // e^w for |w| <= 700. e^w = 2^k e^r with r in [-log(2)/2, log(2)/2], where 9 terms leave a relative error of 1e-11 and
