@@ -68,7 +68,8 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
       capacity_(std::min(y.rows, max_width)),
       penalty_(penalty),
       tolerance_(tolerance),
-      threads_(std::max(1, threads)),
+      // more would find no block of rows to work on
+      threads_(std::clamp<int>(threads, 1, 1 + static_cast<int>((n_ + m_) / 64))),
       even_(even && y.rows >= smallest_inverse),
       y_(n_ * targets_),
       y_test_(m_ * targets_),
