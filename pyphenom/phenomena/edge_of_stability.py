@@ -368,8 +368,8 @@ study = Study(
                x_limits=FLOW_SHOWN),
         Figure("departure", "Distance of the outputs of gradient descent from those of the flow", "distance", "time",
                "time (step size times steps)", "log10 of the root mean square distance", (FLOW,), x_limits=FLOW_SHOWN),
-        Figure("catapult", "Catapult: where training ends, with the line of lazy training", "end", "rate",
-               "step size times initial sharpness", "log of step size times final sharpness", (CATAPULT,)),
+        Figure("catapult", "Catapult: where training ends", "end", "rate", "step size times initial sharpness",
+               "log of step size times final sharpness", (CATAPULT,), line="lazy training"),
     ),
     depends_on=("pyphenom._core", "pyphenom.curvature", "pyphenom.networks", "pyphenom.data"),
     deviations=(

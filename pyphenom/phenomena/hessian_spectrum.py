@@ -376,8 +376,8 @@ study = Study(
                "clusters times (C - 1)", "eigenvalues above the largest drop", (CLUSTERS, NONE)),
         Figure("gradient", "The gradient moves into the top space", "top_share", "step", "steps of gradient descent",
                "share of |g|² in the C largest directions", tuple(SEPARATE.values())),
-        Figure("bulk", "The bulk: by Lanczos quadrature, and exact (line)", "cdf", "eigenvalue",
-               "eigenvalue over the largest", "share of eigenvalues below, smoothed", (QUADRATURE,)),
+        Figure("bulk", "The bulk: by Lanczos quadrature, and exact", "cdf", "eigenvalue",
+               "eigenvalue over the largest", "share of eigenvalues below, smoothed", (QUADRATURE,), line="exact"),
     ),
     depends_on=("pyphenom._core", "pyphenom.curvature", "pyphenom.networks", "pyphenom.data", "pyphenom.theory"),
     deviations=(

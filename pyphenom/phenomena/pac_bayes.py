@@ -500,15 +500,15 @@ study = Study(
     ),
     figures=(
         *(Figure(name, f"{arm}: bounds and error of the Gibbs network", "risk", BESIDE[arm], label, "error",
-                 (arm, *_lines(arm).values()))
+                 (arm, *_lines(arm).values()), line="")
           for name, arm, label in (
               ("mixture", MIXTURE, "norm of the class means"),
               ("noise-digits", DIGITS, "share of labels redrawn"),
               ("noise-mnist1d", MNIST1D, "share of labels redrawn"))),
-        Figure("prior-share", "Errors of the Gibbs networks (points) and certificates (lines)", "risk",
-               "prior_fraction", "share of the points that the prior has seen", "error", PRIORS),
-        Figure("rescaled", "Digits: error of the Gibbs network (points) and certificate (line)", "risk", "scale",
-               "hidden layer times s, next layer over s", "error", (MINIMA,), "log"),
+        Figure("prior-share", "Errors of the Gibbs networks, and their certificates", "risk", "prior_fraction",
+               "share of the points that the prior has seen", "error", PRIORS, line="certificate"),
+        Figure("rescaled", "Digits: error of the Gibbs network, and its certificate", "risk", "scale",
+               "hidden layer times s, next layer over s", "error", (MINIMA,), "log", line="certificate"),
     ),
     depends_on=("pyphenom._core", "pyphenom.bounds", "pyphenom.curvature", "pyphenom.networks", "pyphenom.data"),
     deviations=(

@@ -53,7 +53,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def theory(axes: Axes, x: ArrayLike, y: ArrayLike, band: ArrayLike = 0.0, label: str = "", colour: str = "C0") -> None:
+def theory(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    band: ArrayLike = 0.0,
+    label: str = "",
+    colour: str = "C0",
+    line: str = "theory",
+) -> None:
     """Draw a prediction as a line with its band, broken by a vertical line where it diverges.
 
     Parameters
@@ -68,12 +76,14 @@ def theory(axes: Axes, x: ArrayLike, y: ArrayLike, band: ArrayLike = 0.0, label:
         For the legend.
     colour : str, optional
         Of line and band.
+    line : str, optional
+        What the legend calls it, after the label.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     order = np.argsort(x)
     x, y, band = x[order], y[order], np.broadcast_to(np.asarray(band, dtype=np.float64), y.shape)[order]
     drawn = np.where(np.isfinite(y), y, np.nan)
-    axes.plot(x, drawn, color=colour, label=f"{label} theory".strip())
+    axes.plot(x, drawn, color=colour, label=f"{label} {line}".strip())
     if np.any(band > 0.0):
         axes.fill_between(x, drawn - band, drawn + band, color=colour, alpha=0.2, linewidth=0.0)
     for place in x[np.isinf(y)]:
@@ -191,7 +201,7 @@ def draw(figure: Figure, rows: pd.DataFrame) -> Canvas:
                 curve = Select(figure.quantity, over=figure.x).predicted(predicted)
                 infinite = curve.index[np.isinf(curve["value"])]
                 curve = _bars(curve, 0.2 / len(arms)) if names else curve
-                theory(axes, curve.index, curve["value"], curve["band"], label, colour)
+                theory(axes, curve.index, curve["value"], curve["band"], label, colour, figure.line)
             if len(measured):
                 measurement(axes, measured, figure.x, label, colour, infinite)
         if names:

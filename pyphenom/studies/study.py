@@ -134,6 +134,8 @@ class Figure:
         Axis scales.
     x_limits : (float, float), optional
         What lies outside is left out, so that a peak beside a divergence can be seen.
+    line : str, optional
+        What the legend calls a predicted line, after its arm.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Figure:
     x_scale: Literal["linear", "log"] = "linear"
     y_scale: Literal["linear", "log"] = "linear"
     x_limits: tuple[float, float] = (-np.inf, np.inf)
+    line: str = "theory"
 
 
 @dataclass(frozen=True)

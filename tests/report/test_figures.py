@@ -69,6 +69,13 @@ def test_arms_have_colours_of_their_own():
     assert len({line.get_color() for line in lines}) == 3
 
 
+def test_a_figure_says_what_its_line_is():
+    (axes,) = draw(replace(FIGURE, line="bound"), rows(("a", "b"))).axes
+    assert legend(axes)[:2] == ["a bound", "b bound"]
+    (axes,) = draw(replace(FIGURE, line=""), rows(("a", "b"))).axes
+    assert legend(axes)[:2] == ["a", "b"]
+
+
 def test_what_lies_outside_the_limits_is_left_out():
     (axes,) = draw(replace(FIGURE, x_limits=(0.5, 1.0)), rows()).axes
     line, points = axes.get_lines()[:2]
