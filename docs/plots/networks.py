@@ -32,6 +32,73 @@ def sharpness_of_training(step_size, steps=600):
     return tracker
 
 
+class Scaled(nn.Linear):
+    """A linear layer without bias, weights N(0, 1), outputs times a gain: the parametrisation of tangent kernels."""
+
+    def __init__(self, inputs, outputs, gain):
+        """Draw the weights."""
+        super().__init__(inputs, outputs, bias=False, dtype=torch.float64)
+        self.gain = gain
+        nn.init.normal_(self.weight)
+
+    def forward(self, X):
+        """Return gain times W x."""
+        return self.gain * super().forward(X)
+
+
+def scaled_network(inputs, width, depth):
+    """Return `depth` hidden layers of ReLU, whose tangent kernel tends to `theory.neural_tangent` with the width."""
+    gain, layers = (2 / width) ** 0.5, [Scaled(inputs, width, 1.0)]
+    for _ in range(depth - 1):
+        layers += [nn.ReLU(), Scaled(width, width, gain)]
+    return nn.Sequential(*layers, nn.ReLU(), Scaled(width, 1, gain))
+
+
+def residuals(X, y, width, step_size, steps):
+    """Train a network less its copy from the start; return the squared residual at every step."""
+    model = scaled_network(X.shape[1], width, 1)
+    start, found = model(X).detach(), []
+    for _ in range(steps + 1):
+        loss = ((model(X) - start - y) ** 2).mean()
+        found.append(float(loss.detach()) * len(X))
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for value, gradient in zip(model.parameters(), gradients, strict=True):
+                value -= step_size * gradient
+    return np.array(found)
+
+
+def neural_tangent(canvas):
+    """Draw the kernel against the angle for three depths, and the course of descent for three widths."""
+    left, right = canvas.subplots(1, 2)
+    torch.manual_seed(0)
+    line, cosines = np.linspace(-1.0, 1.0, 200), np.linspace(-1.0, 1.0, 9)
+    angles = np.arccos(cosines)
+    X = torch.from_numpy(np.stack([np.cos(angles), np.sin(angles)], axis=1))  # the last has cosine 1
+    for colour, depth in (("C0", 1), ("C1", 2), ("C2", 3)):
+        theory(left, line, ph.theory.neural_tangent.kernel(line, depth), label=f"depth {depth}", colour=colour)
+        found = []
+        for _ in range(10):
+            at = ph.curvature.linearize(scaled_network(2, 500, depth), "half_squared", X, torch.zeros(len(X), 1))
+            found.append(at.ntk() @ np.eye(len(X))[-1])
+        measurement(left, tidy(cosines, np.array(found)), "x", f"depth {depth}", colour)
+    finish(left, "width 500, inputs of norm 1", "cosine of the inputs", "tangent kernel", "linear", "linear")
+
+    images = ph.data.digits()
+    pixels = ph.data.centred_on_sphere(images.pixels)[:100] / 8
+    truth, steps = images.one_hot()[:100, :1] - 0.5, 200
+    values, vectors = np.linalg.eigh(ph.theory.neural_tangent.kernel_matrix(pixels))
+    step_size, shown = 0.5 * len(pixels) / values[-1], np.unique(np.round(np.geomspace(1, steps, 14)).astype(int))
+    power = ((vectors.T @ truth) ** 2).sum(axis=1)
+    curve = ph.theory.kernel_descent.squared_residual(values, power, step_size, np.arange(1, steps + 1))
+    theory(right, np.arange(1, steps + 1), curve, label="infinite width", colour="0.3")
+    for colour, width in (("C0", 30), ("C1", 300), ("C2", 3000)):
+        data = torch.from_numpy(pixels), torch.from_numpy(truth)
+        found = np.array([residuals(*data, width, step_size, steps)[shown] for _ in range(5)])
+        measurement(right, tidy(shown, found), "x", f"width {width}", colour)
+    finish(right, "100 digits, is it a zero?", "steps", "squared residual")
+
+
 def edge_of_stability(canvas):
     """Draw the growth along an eigendirection of a quadratic, and the sharpness of a network in training."""
     left, right = canvas.subplots(1, 2)

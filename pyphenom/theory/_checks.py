@@ -47,6 +47,14 @@ def positive(name: str, value: ArrayLike, *, infinite: bool = False) -> Array:
     return array
 
 
+def integer(name: str, value: ArrayLike, low: int) -> int:
+    """Return one whole number >= low as an int."""
+    array = real(name, value)
+    if array.ndim != 0 or array != np.floor(array) or array < low:
+        raise ValueError(f"{name}: got {value!r}, expected one integer >= {low}")
+    return int(array)
+
+
 def spectrum(name: str, value: ArrayLike) -> Array:
     """Return `value` as a vector of eigenvalues >= 0."""
     array = real(name, value)

@@ -99,13 +99,8 @@ def expected_kernel(X: ArrayLike, activation: str = "relu", X2: ArrayLike | None
             f"activation: got {activation!r}, expected one of {', '.join(_KERNELS)}; "
             "for another one average Z Z^T / k over many random features"
         )
-    first = _inputs("X", X)
-    second = first if X2 is None else _inputs("X2", X2)
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(f"X2: got {second.shape[1]} columns, expected {first.shape[1]}, the input dimension of X")
-    r = np.sqrt((first**2).mean(1))[:, None]
-    s = np.sqrt((second**2).mean(1))[None, :]
-    kernel = _KERNELS[activation](r, s, _cosine(first, second, r, s, X2 is None))
+    r, s, cosine = norms_and_cosines(X, X2)
+    kernel = _KERNELS[activation](r, s, cosine)
     # Symmetric to the last bit, as eigensolvers and the test in `spectrum` expect.
     return np.asarray((kernel + kernel.T) / 2) if X2 is None else kernel
 
@@ -147,11 +142,18 @@ def _inputs(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def _cosine(first: Array, second: Array, r: Array, s: Array, same: bool) -> Array:
+def norms_and_cosines(X: ArrayLike, X2: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Return |x|/sqrt(d) as a column, |x'|/sqrt(d) as a row, and the cosines of all pairs, 0 where an input is 0."""
+    first = _inputs("X", X)
+    second = first if X2 is None else _inputs("X2", X2)
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"X2: got {second.shape[1]} columns, expected {first.shape[1]}, the input dimension of X")
+    r = np.sqrt((first**2).mean(1))[:, None]
+    s = np.sqrt((second**2).mean(1))[None, :]
     scale = r * s
     cosine = (first @ second.T) / first.shape[1] / np.where(scale > 0, scale, 1.0)
     # Round-off leaves [-1, 1] by a few ulp, where arccos is undefined.
     cosine = np.clip(cosine, -1.0, 1.0)
-    if same:
+    if X2 is None:
         np.fill_diagonal(cosine, np.where(r[:, 0] > 0, 1.0, 0.0))
-    return np.asarray(cosine)
+    return r, s, np.asarray(cosine)

@@ -91,7 +91,7 @@ def spectrum(dimension: int, activation: str | Callable[[Array], Any] = "relu", 
     >>> round(float(100 * relu.eigenvalues[1]), 4)  # mu_1^2 in the limit
     0.25
     """
-    d, top = _integer("dimension", dimension, 3), _integer("degrees", degrees, 0)
+    d, top = _checks.integer("dimension", dimension, 3), _checks.integer("degrees", degrees, 0)
     if isinstance(activation, str):
         if activation not in _FUNCTIONS:
             raise ValueError(f"activation: got {activation!r}, expected one of {', '.join(_FUNCTIONS)}, or a function")
@@ -121,10 +121,3 @@ def spectrum(dimension: int, activation: str | Callable[[Array], Any] = "relu", 
     least = 1e-24 * float(density @ values**2)
     kept = [mode if count * mode > least else 0.0 for mode, count in zip(eigenvalues, multiplicities, strict=True)]
     return SphereSpectrum(np.array(kept), np.array(multiplicities), tail if tail > least else 0.0)
-
-
-def _integer(name: str, value: object, low: int) -> int:
-    array = _checks.real(name, value)  # type: ignore[arg-type]
-    if array.ndim != 0 or array != np.floor(array) or array < low:
-        raise ValueError(f"{name}: got {value!r}, expected one integer >= {low}")
-    return int(array)

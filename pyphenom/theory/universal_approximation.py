@@ -119,7 +119,7 @@ def relu_knots(
     >>> round(1e4 * g.error, 3)
     4.935
     """
-    n, (low, high) = _integer("neurons", neurons), _interval(interval)
+    n, (low, high) = _checks.integer("neurons", neurons, 1), _interval(interval)
     points = np.linspace(low, high, n + 1)
     values, lengths = _values(function, points), np.diff(points)
     bound = curvature(points[:-1], points[1:]) if callable(curvature) else curvature
@@ -177,7 +177,7 @@ def sigmoid_steps(
     >>> round(g.error, 6)
     0.005
     """
-    n, (low, high) = _integer("neurons", neurons), _interval(interval)
+    n, (low, high) = _checks.integer("neurons", neurons, 1), _interval(interval)
     constant, kappa = _one("lipschitz", lipschitz), _one("sharpness", sharpness)
     if kappa == 0:
         raise ValueError("sharpness: got 0, expected a number > 0; a flat sigmoid makes no step")
@@ -298,7 +298,7 @@ def gaussian_sampling_error(dimension: int, radius: float, width: ArrayLike) -> 
     >>> bool(exact < barron_bound(gaussian_barron_constant(10), 1.0, 100))
     True
     """
-    d, r, m = _integer("dimension", dimension), _one("radius", radius), _checks.positive("width", width)
+    d, r, m = _checks.integer("dimension", dimension, 1), _one("radius", radius), _checks.positive("width", width)
     nodes, weights = np.polynomial.legendre.leggauss(200)
     unit, unit_weights = (nodes + 1) / 2, weights / 2
     # chi of d + 1 degrees lies within 10 of sqrt(d) but for 1e-22 of its mass.
@@ -345,10 +345,3 @@ def _one(name: str, value: ArrayLike) -> float:
     if array.ndim != 0:
         raise ValueError(f"{name}: got shape {array.shape}, expected one number")
     return float(array)
-
-
-def _integer(name: str, value: object) -> int:
-    array = _checks.real(name, value)  # type: ignore[arg-type]
-    if array.ndim != 0 or array != np.floor(array) or array < 1:
-        raise ValueError(f"{name}: got {value!r}, expected one integer >= 1")
-    return int(array)
