@@ -8,6 +8,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/bind.hpp"
+#include "bindings/interrupts.hpp"
 #include "training/dense_descent.hpp"
 
 namespace pyphenom {
@@ -92,11 +93,15 @@ struct BoundDescent {
     void advance(const std::optional<Array<std::int64_t>>& batches, const std::vector<double>& rates) {
         const Index steps = static_cast<Index>(rates.size()), count = static_cast<Index>(members.size());
         Batch<T> batch(inputs.shape(1));
+        Interrupts interrupts;
         if (!batches) {
             const py::gil_scoped_release release;
             batch.pick(samples.front(), nullptr, 0);
             for (std::size_t m = 0; m < members.size(); ++m)
-                for (const double rate : rates) members[m].step(batch, rate);
+                for (const double rate : rates) {
+                    members[m].step(batch, rate);
+                    interrupts();
+                }
             return;
         }
         const bool shared = batches->ndim() == 2;
@@ -113,6 +118,7 @@ struct BoundDescent {
                     indices += size;
                 }
                 members[static_cast<std::size_t>(m)].step(batch, rate);
+                interrupts();
             }
     }
 };

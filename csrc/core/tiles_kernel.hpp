@@ -64,7 +64,8 @@ template <class T, int bytes, int height, int width>
 inline void one_panel(const Product<T>& x, Index col, Index cols) {
     constexpr Index lanes = Vector<T, bytes>::lanes * width;
     alignas(64) T panel[depth_block * lanes];
-    for (Index start = 0; start < x.depth; start += depth_block) {
+    Index start = 0;
+    do {  // at least once: the product over no depth is zero
         const Index depth = std::min(depth_block, x.depth - start);
         const T* b = x.b + start * x.row_b + col * x.col_b;
         const T* rows = panel;
@@ -88,7 +89,8 @@ inline void one_panel(const Product<T>& x, Index col, Index cols) {
         }
         panel_rows<T, bytes, height, width>(x, 0, depth, x.a + start * x.col_a, rows, cols,
                                             x.add == 0 && start > 0 ? 1 : x.add, x.c + col);
-    }
+        start += depth_block;
+    } while (start < x.depth);
 }
 
 template <class T, int bytes, int height>

@@ -166,6 +166,10 @@ void transpose(Index rows, Index cols, const T* from, T* to) {
         for (Index i = 0; i < rows; ++i) to[j * rows + i] = from[i * cols + j];
 }
 
+bool lie_below(Index end, const std::int64_t* values, Index count) {
+    return std::all_of(values, values + count, [end](std::int64_t value) { return value >= 0 && value < end; });
+}
+
 template <class Kind>
 Kind parse(const char* argument, std::string_view name, std::initializer_list<std::pair<const char*, Kind>> known) {
     std::string names;
@@ -199,6 +203,8 @@ template <class T>
 void Batch<T>::pick(const Samples<T>& samples, const std::int64_t* indices, Index count) {
     count_ = indices ? count : samples.count;
     indices_ = indices;
+    require(count_ > 0 && (!indices || lie_below(samples.count, indices, count)), "batches", "empty or out of range",
+            "indices of samples");
     const auto room = static_cast<std::size_t>(filled_up(count_) * size_);
     if (rows_.size() < room) {
         rows_.assign(room, T(0));
@@ -238,6 +244,8 @@ DenseDescent<T>::DenseDescent(std::vector<Layer<T>> layers, Samples<T> samples, 
         before = outputs;
     }
     weight_gradients_.front().resize(layers_.front().weights.rows * row_);
+    require(rule_.loss == LossKind::squared || lie_below(before, samples_.labels, samples_.count), "labels",
+            "out of range", "classes from 0, below the number of outputs");
     slopes_.resize(widest * most_samples);
     slopes_before_.resize(widest * most_samples);
     scratch_.resize(std::max<std::size_t>(most_weights, 2 * most_samples));

@@ -62,7 +62,9 @@ def prepared(name: str, model: nn.Module) -> nn.Module:
 
 def _fold(module: nn.Module) -> None:
     before: str | None = None
-    for key, child in module.named_children():
+    for key, child in module._modules.items():  # named_children() passes over one that is used again
+        if child is None:
+            continue
         _fold(child)
         if not isinstance(module, nn.Sequential):
             continue

@@ -118,7 +118,7 @@ def path_norm_of(own: nn.Module, X: Tensor, power: int) -> float:
     """`path_norm` of a prepared model."""
     positive = copy.deepcopy(own).double()
     for module in positive.modules():
-        for name, child in module.named_children():
+        for name, child in module._modules.items():  # named_children() passes over one that is used again
             if type(child).__name__ in activation.__all__:
                 setattr(module, name, nn.Identity())
     with torch.no_grad():

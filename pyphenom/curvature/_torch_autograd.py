@@ -176,6 +176,19 @@ def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.to(dtype, copy=True) if value.is_floating_point() else value.clone()
 
 
+def _untied(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state with the other names of tied parameters, but one for each module.
+
+    By the names that torch adds itself, it would leave a module that stands twice with the state.
+    """
+    first = {value: name for name, value in (*model.named_parameters(), *model.named_buffers())}
+    every = dict(state)
+    for prefix, module in model.named_modules():
+        for named in (module.named_parameters, module.named_buffers):
+            every |= {name: state[first[value]] for name, value in named(prefix, False, False)}
+    return every
+
+
 def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
     """Return the outputs at a state that stands in for the model's, with kernels that can be differentiated twice."""
     with contextlib.ExitStack() as stack:
@@ -184,7 +197,7 @@ def _forward(model: nn.Module, state: dict[str, Tensor], X: Tensor) -> Tensor:
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         random = stack.enter_context(preserved_random_state(X.device))
         try:
-            outputs = torch.func.functional_call(model, state, (X,))
+            outputs = torch.func.functional_call(model, _untied(model, state), (X,), tie_weights=False)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, IndexError) as error:

@@ -49,6 +49,7 @@ def checked_targets(stack: Stack, inputs: Tensor, targets: Tensor, loss: str) ->
             raise ValueError(
                 f"`targets` go up to {int(targets.max())}; expected 0 to {classes - 1}, as the outputs are"
             )
+    targets = targets.detach()
     return targets if targets.ndim > len(single) else targets[None]
 
 

@@ -33,20 +33,21 @@ def dense_steps(stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, m
     if inputs.ndim != 2 or inputs.device.type != "cpu" or inputs.dtype not in _KERNELS or layers is None:
         return None
     functions = _functions_behind(layers)
-    if functions is None:
+    if functions is None or any(0 in sizes for sizes in stack.widths()):
         return None
-    parameters = [value.detach().numpy() for layer in layers if isinstance(layer, tuple) for value in layer]
-    masks = [stack.masks.get(name, torch.ones_like(value)).numpy() for name, value in stack.parameters.items()]
+    moved = [value for layer in layers if isinstance(layer, tuple) for value in layer]
+    parameters = [value.detach().numpy() for value in moved]
+    free = {value: stack.masks.get(name, torch.ones_like(value)) for name, value in stack.parameters.items()}
     squared = recipe.loss == "squared"
     kernel = _KERNELS[inputs.dtype](
         parameters,
         [np.zeros_like(value) for value in parameters],
         [np.zeros_like(value) for value in parameters] if recipe.optimiser == "adam" else [],
-        masks if masked else [],
+        [free[value].numpy() for value in moved] if masked else [],
         functions,
         stack.widths(),
         np.ascontiguousarray(inputs.numpy()),
-        np.ascontiguousarray(targets.numpy() if squared else np.empty((0, 0, 0), parameters[0].dtype)),
+        np.ascontiguousarray(targets.to(inputs.dtype).numpy() if squared else np.empty((0, 0, 0), parameters[0].dtype)),
         np.ascontiguousarray(np.empty((0, 0), np.int64) if squared else targets.numpy()),
         recipe.loss,
         recipe.optimiser,
@@ -55,7 +56,13 @@ def dense_steps(stack: Stack, inputs: Tensor, targets: Tensor, recipe: Recipe, m
     )
 
     def advance(batches: NDArray[np.int64] | None, rates: Sequence[float]) -> None:
-        kernel.advance(None if batches is None else np.ascontiguousarray(batches), rates)
+        if batches is None:
+            kernel.advance(None, rates)
+        elif batches.strides[0] != 0:
+            kernel.advance(np.ascontiguousarray(batches), rates)
+        else:  # the same samples at every step: a copy for each would be large
+            for rate in rates:
+                kernel.advance(np.ascontiguousarray(batches[:1]), [rate])
 
     return advance
 

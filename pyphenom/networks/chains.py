@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pyphenom import curvature
 from pyphenom._arrays import as_integer, as_real
+from pyphenom.networks._checks import checked_inputs, checked_targets
 from pyphenom.networks.stack import Stack
 from pyphenom.networks.training import Recipe, steps_of
 
@@ -133,7 +134,8 @@ def network_chains(
     Raises
     ------
     ValueError, TypeError
-        If a number is out of range, or if the directions are not those of the parameters.
+        If a number is out of range, if the directions are not those of the parameters, and for samples that `train`
+        would not take.
 
     Examples
     --------
@@ -150,13 +152,14 @@ def network_chains(
         raise ValueError(f"`frame` has shape {np.shape(frame)}; expected ({free}, K), a row for each parameter")
     stack = Stack([copy.deepcopy(model) for _ in range(chains)])
     recipe = Recipe(burn_in + steps, step_size, size, momentum=0.0, weight_decay=weight_decay)
-    advance, count, path = steps_of(stack, X, y[None], recipe), len(X) // size, []
+    X = checked_inputs(X, y, next(iter(stack.parameters.values())).dtype)
+    advance, count, path = steps_of(stack, X, checked_targets(stack, X, y, recipe.loss), recipe), len(X) // size, []
     for step in range(burn_in + steps):
         if step % count == 0:
             order = sampled_batches(epochs, chains, len(X), size, rng)
         advance(order[None, :, step % count], [step_size])
         if step >= burn_in:
-            path.append(torch.cat([value.detach().flatten(1) for value in stack.parameters.values()], dim=1))
+            path.append(torch.cat([value.detach().reshape(chains, -1) for value in stack.parameters.values()], dim=1))
     weights = torch.stack(path)
     return (weights @ torch.from_numpy(frame).to(weights.dtype)).double().numpy()
 

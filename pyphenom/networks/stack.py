@@ -118,7 +118,7 @@ class Stack:
             return None
         return [
             (parameters[f"{name}.weight"], parameters[f"{name}.bias"]) if type(layer) is nn.Linear else type(layer)
-            for name, layer in self._base.named_children()
+            for name, layer in _children(self._base)
         ]
 
     def widths(self) -> list[list[int]]:
@@ -161,7 +161,8 @@ class Stack:
         with torch.no_grad():
             together = _tried(self._forward, drawn, inputs, True)
             for index, model in enumerate(self._models):
-                alone = _tried(functional_call, model, self._own(index, drawn), (inputs,))
+                apart = copy.deepcopy(model)  # torch would leave a layer that stands twice with what was drawn
+                alone = _tried(functional_call, apart, self._own(index, drawn), (inputs,))
                 if isinstance(alone, str):
                     raise ValueError(
                         f"`models[{index}]` fails at `inputs` of the shape {tuple(inputs.shape)} and "
@@ -178,7 +179,7 @@ class Stack:
         if x.ndim != (2 if shared else 3) or not _is_fully_connected(self._base, parameters):
             return cast("Tensor", self._vectorised[shared](parameters, x))
         x = x.expand(len(self), -1, -1)  # what follows is vmap's work without its bookkeeping, most of the time
-        for name, layer in self._base.named_children():
+        for name, layer in _children(self._base):
             if type(layer) is nn.Linear:
                 x = torch.baddbmm(parameters[f"{name}.bias"][:, None], x, parameters[f"{name}.weight"].mT)
             else:
@@ -246,8 +247,13 @@ def _is_fully_connected(model: nn.Module, parameters: Mapping[str, Tensor]) -> b
     """Whether a network is linear layers with a bias, no two of them tied, and functions of single units."""
     if type(model) is not nn.Sequential or {type(layer) for layer in model} - {nn.Linear, *ACTIVATIONS.values()}:
         return False
-    layers = [name for name, layer in model.named_children() if type(layer) is nn.Linear]
+    layers = [name for name, layer in _children(model) if type(layer) is nn.Linear]
     return set(parameters) == {f"{name}.{kind}" for name in layers for kind in ("weight", "bias")}
+
+
+def _children(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the layers in order; `named_children` gives one that stands twice once only."""
+    return [(name, layer) for name, layer in model._modules.items() if layer is not None]
 
 
 def _tried(function: Callable[..., Any], *arguments: Any) -> Tensor | str:

@@ -194,7 +194,7 @@ def train(
             if progress and (upto in told or upto == recipe.steps):
                 progress(upto, recipe.steps)
     stack.write_back()
-    finite = [value.detach().flatten(1).isfinite().all(1) for value in stack.parameters.values()]
+    finite = [value.detach().reshape(len(stack), -1).isfinite().all(1) for value in stack.parameters.values()]
     values = {name: np.array([row[name] for row in read]) for name in (read[0] if read else {})}
     return History(np.array(sorted(times), dtype=np.int64), values, ~torch.stack(finite).all(0).cpu().numpy())
 

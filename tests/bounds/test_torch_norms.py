@@ -75,6 +75,15 @@ def test_path_norm_enumerates_the_paths(power, activation):
     assert path_norm(net, np.zeros((7, 3)), power) == pytest.approx(total, rel=1e-12)
 
 
+def test_an_activation_may_stand_twice():
+    net, function = dense(3, 4, 3, 2, activation=nn.Tanh), nn.Tanh()
+    shared = nn.Sequential(net[0], function, net[2], function, net[4])
+    assert path_norm(shared, np.zeros((1, 3))) == path_norm(net, np.zeros((1, 3)))
+    apart = nn.Sequential(net[0], function, net[2], function, nn.BatchNorm1d(3), net[4]).double().eval()
+    with pytest.raises(ValueError, match="`model` has batch norm '4'; expected it right behind a linear"):
+        path_norm(apart, np.zeros((1, 3)))
+
+
 def test_path_norm_of_a_convolution_is_that_of_its_dense_matrix():
     torch.manual_seed(0)
     conv, head = nn.Conv1d(2, 3, 2, bias=False).double(), nn.Linear(9, 2, bias=False).double()

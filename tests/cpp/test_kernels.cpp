@@ -44,6 +44,28 @@ void plain_dgemm(char* transa, char* transb, int* m, int* n, int* k, double* alp
 }
 #endif
 
+// C, C + A B or C - A B against plain loops; the product over no depth is zero.
+void test_tiles() {
+    const auto product = dense::tiled_product<double>();
+    if (!product) return;
+    bool right = true;
+    for (const Index depth : {0, 1, 400})
+        for (const int add : {-1, 0, 1}) {
+            const Index rows = 11, cols = 37;
+            std::vector<double> a(rows * depth), b(depth * cols), c(rows * cols, 3.0);
+            for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<double>(i % 7) - 3.0;
+            for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<double>(i % 5) - 2.0;
+            product({rows, cols, depth, a.data(), depth, 1, b.data(), cols, 1, add, c.data(), cols});
+            for (Index i = 0; i < rows; ++i)
+                for (Index j = 0; j < cols; ++j) {
+                    double sum = 0;
+                    for (Index p = 0; p < depth; ++p) sum += a[i * depth + p] * b[p * cols + j];
+                    right = right && c[i * cols + j] == (add ? 3.0 + add * sum : sum);
+                }
+        }
+    check(right, "tiled products, of no depth too");
+}
+
 // Known answers of the authors' Random123 distribution.
 void test_philox() {
     check(philox({0, 0, 0, 0}, 0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}, "philox, zeros");
@@ -408,6 +430,7 @@ int main() {
     blas_table().dgemm = plain_dgemm;
 #endif
     test_philox();
+    test_tiles();
     test_kl_inverse();
     test_features();
     test_orthogonalise();

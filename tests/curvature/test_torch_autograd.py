@@ -138,6 +138,16 @@ def test_unused_frozen_and_shared_parameters(names):
     close(ours.jacobian(np.eye(truth.P)).reshape(truth.P, -1), truth.jacobian.T)
 
 
+def test_a_layer_that_stands_twice_keeps_its_parameters():
+    layer, X = seeded(lambda: nn.Linear(4, 4)), normal(N, 4)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    before = [*model.parameters()]
+    loss = torch.nn.functional.cross_entropy(model(X), LABELS, reduction="sum")
+    expected = torch.cat([value.flatten() for value in torch.autograd.grad(loss, before)])
+    close(products(model, "cross_entropy", X, LABELS).gradient(), expected.numpy())
+    assert all(now is then for now, then in zip(model.parameters(), before, strict=True))
+
+
 def test_a_model_and_loss_linear_in_the_parameters_have_no_curvature():
     model, X = seeded(lambda: nn.Linear(4, 2)), normal(N, 4)
     ours = products(model, lambda f, y: (f * y).mean(), X, normal(N, 2))

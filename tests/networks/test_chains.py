@@ -113,3 +113,6 @@ def test_arguments_out_of_range():
         least_squares_chains(np.zeros((4, 1)), np.zeros(4), **options, passes=3)
     with pytest.raises(ValueError, match=r"`frame` has shape \(2, 2\); expected \(6, K\)"):
         network_chains(model, X, y, np.eye(2), **options, weight_decay=0.0, steps=1)
+    for bad, error in ((y + 1, ValueError), (y - 1, ValueError), (y.int(), TypeError), (y[:3], ValueError)):
+        with pytest.raises(error, match="`targets`"):
+            network_chains(model, X, bad, np.eye(6), **options, weight_decay=0.0, steps=1)

@@ -4,6 +4,11 @@ That whole trainings are right is for test_training.
 """
 
 import copy
+import os
+import signal
+import threading
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -132,3 +137,41 @@ def test_all_samples_of_a_subset_lie_there_once():
     drawn = batches(2, 9, [[0, 1], [2, 3]], 0, None)(5)
     assert drawn.tolist() == [[[0, 1], [2, 3]]] * 5
     assert drawn.strides[0] == 0
+
+
+@pytest.mark.parametrize("batch", [[0, N], [-1, 0], []])
+def test_batches_hold_samples(batch):
+    advance = dense_steps(Stack([made()]), X, Y[:1], Recipe(1, 0.1), False)
+    with pytest.raises(ValueError, match="`batches` is empty or out of range; expected indices of samples"):
+        advance(np.array([batch], dtype=np.int64), [0.1])
+
+
+@pytest.mark.parametrize("label", [CLASSES, -1])
+def test_labels_are_those_of_outputs(label):
+    labels = Y[:1].clone()
+    labels[0, -1] = label
+    with pytest.raises(ValueError, match="`labels` is out of range; expected classes from 0"):
+        dense_steps(Stack([made()]), X, labels, Recipe(1, 0.1), False)
+
+
+def test_all_samples_of_subsets_are_not_copied_for_every_step():
+    inputs, rows = torch.zeros(10_000, 3), np.arange(10_000)
+    models = [mlp((3, 1, 2), seed=m) for m in range(2)]
+    tracemalloc.start()
+    try:
+        train(models, inputs, torch.zeros(10_000, dtype=torch.int64), Recipe(10, 0.1), subsets=[rows, rows[::-1]])
+        assert tracemalloc.get_traced_memory()[1] < 10 * rows.nbytes  # a copy for each of the ten steps takes 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_interrupt_is_heard_between_two_steps():
+    inputs, labels = torch.ones(5000, 100), torch.zeros(5000, dtype=torch.int64)
+    models = [mlp((100, 256, 2), seed=m) for m in range(60)]
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    start = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        train(models, inputs, labels, Recipe(64, 0.1))
+    assert time.monotonic() - start < 8

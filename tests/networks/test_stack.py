@@ -36,6 +36,12 @@ class Tied(nn.Module):
         return self.second(torch.tanh(self.first(x)))
 
 
+def twice(middle):
+    """Return a network in which a layer and an activation stand twice."""
+    function, (first, last) = nn.Tanh(), (nn.Linear(3, 3), nn.Linear(3, 2))
+    return nn.Sequential(first, function, *middle(first), function, last).double()
+
+
 STACKS = {
     "one": [net(3, 5, 2)],
     "widths": [net(3, width, 2, seed=width) for width in (1, 7, 4)],
@@ -47,6 +53,8 @@ STACKS = {
     ],
     "normalised": [normed(4), normed(4)],
     "tied": [Tied(), Tied()],
+    "an activation twice": [twice(lambda _: [nn.Linear(3, 3)])],
+    "a layer twice": [twice(lambda layer: [layer]), twice(lambda layer: [layer])],
     "list of modules": nn.ModuleList([net(3, 5, 2), net(3, 4, 2)]),
 }
 
@@ -58,6 +66,13 @@ def test_a_stack_computes_what_its_members_compute(models):
     assert len(stack) == len(models)
     for found, model in zip(stack.outputs(X), models, strict=True):
         torch.testing.assert_close(found, model(X))
+
+
+@pytest.mark.parametrize("models", STACKS.values(), ids=STACKS)
+def test_the_check_leaves_the_members_their_parameters(models):
+    before = [value for model in models for value in model.parameters()]
+    Stack(models).check(X)
+    assert all(now is then for now, then in zip([v for m in models for v in m.parameters()], before, strict=True))
 
 
 def test_inputs_may_have_more_axes():

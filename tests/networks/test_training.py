@@ -1,11 +1,13 @@
 """Each network of a stack is trained as it would be alone, by the textbook."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch_training import LABELS, TARGETS, D, K, N, X, alone, assert_equal, net
 
 from pyphenom.networks import Recipe, mlp, train
@@ -140,6 +142,65 @@ def test_shared_weights_inside_a_network_stay_shared():
     train([model], X, LABELS[0] % D, recipe)
     assert_equal([model], [expected])
     assert model[0][0].weight is model[2][0].weight
+
+
+def test_a_layer_and_an_activation_may_stand_twice():
+    layer, function, recipe = net(D, D, seed=1)[0], nn.ReLU(), Recipe(20, 0.1, 5)
+    for middle in (layer, net(D, D, seed=2)[0]):
+        model = nn.Sequential(layer, function, middle, function, net(D, K)[0])
+        expected = alone(model, X, LABELS[0], recipe)
+        train([model], X, LABELS[0], recipe)
+        assert_equal([model], [expected])
+
+
+class Scaled(nn.Module):
+    """A parameter without an axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.layers = nn.Parameter(torch.tensor(2.0).double()), net(D, K)
+
+    def forward(self, x):
+        return self.scale * self.layers(x)
+
+
+def test_a_parameter_may_be_a_number():
+    model, recipe = Scaled(), Recipe(20, 0.1, 5)
+    expected = alone(model, X, LABELS[0], recipe)
+    assert not train([model], X, LABELS[0], recipe).diverged.any()
+    assert_equal([model], [expected])
+
+
+@pytest.mark.parametrize("sizes", [(0, 5), (D, 0)])
+def test_layers_without_inputs_train_their_biases(sizes):
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of no weights to draw
+        model = nn.Sequential(nn.Linear(*sizes), nn.ReLU(), nn.Linear(sizes[1], K)).double()
+    recipe = Recipe(20, 0.1, 5)
+    expected = alone(model, X[:, : sizes[0]], LABELS[0], recipe)
+    train([model], X[:, : sizes[0]], LABELS[0], recipe)
+    assert_equal([model], [expected])
+
+
+def test_masks_belong_to_parameters_by_name():
+    model, recipe = net(D, 6, K), Recipe(20, 0.1, 5)
+    prune.random_unstructured(model[0], "weight", 0.5)
+    prune.remove(model[0], "weight")  # which leaves the bias in front of the weight
+    masks = {"0.weight": model[0].weight != 0}
+    expected = alone(model, X, LABELS[0], recipe, masks=masks)
+    train([model], X, LABELS[0], recipe, masks=[masks])
+    assert_equal([model], [expected])
+
+
+@pytest.mark.parametrize("behind", [[], [nn.Sigmoid()]], ids=["compiled", "autograd"])
+def test_targets_may_be_whole_numbers_and_outputs_of_a_model(behind):
+    recipe = Recipe(20, 0.01, 5, loss="squared")
+    whole, teacher = nn.functional.one_hot(LABELS[0], K), net(D, 5, K, seed=3)(X)
+    for targets in (whole, teacher):
+        model = nn.Sequential(*net(D, 6, K), *behind)
+        expected = alone(model, X, targets.detach().double(), recipe)
+        train([model], X, targets, recipe)
+        assert_equal([model], [expected])
 
 
 def test_in_single_precision_a_stack_agrees_up_to_rounding():
