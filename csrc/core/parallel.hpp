@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,7 +44,7 @@ class Elsewhere {
 };
 
 // Calls f(first, last) on contiguous shares of [0, count), on at most `threads` threads, each with at least `grain`
-// items. f must not throw.
+// items. f must not throw. Where the system gives fewer threads, this one takes the shares of the others.
 template <class F>
 void parallel_for(Index count, Index grain, int threads, const F& f) {
     const Index shares = std::clamp<Index>(count / std::max<Index>(1, grain), 1, std::max(1, threads));
@@ -51,9 +52,14 @@ void parallel_for(Index count, Index grain, int threads, const F& f) {
     const Elsewhere elsewhere;
     std::vector<std::thread> team;
     team.reserve(static_cast<std::size_t>(shares - 1));
-    for (Index i = 1; i < shares; ++i) {
-        team.emplace_back(f, count * i / shares, count * (i + 1) / shares);
-        elsewhere.send(team.back());
+    Index taken = 1;
+    try {
+        for (; taken < shares; ++taken) {
+            team.emplace_back(f, count * taken / shares, count * (taken + 1) / shares);
+            elsewhere.send(team.back());
+        }
+    } catch (const std::system_error&) {
+        f(count * taken / shares, count);
     }
     f(Index{0}, count / shares);
     for (std::thread& thread : team) thread.join();

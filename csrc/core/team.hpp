@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -19,11 +20,16 @@ namespace pyphenom {
 
 class Team {
   public:
+    // A smaller team where the system gives fewer threads.
     explicit Team(int threads) {
         const Elsewhere elsewhere;
-        for (int i = 1; i < threads; ++i) {
-            threads_.emplace_back([this, i] { serve(i); });
-            elsewhere.send(threads_.back());
+        threads_.reserve(static_cast<std::size_t>(std::max(1, threads) - 1));
+        try {
+            for (int i = 1; i < threads; ++i) {
+                threads_.emplace_back([this, i] { serve(i); });
+                elsewhere.send(threads_.back());
+            }
+        } catch (const std::system_error&) {
         }
     }
     Team(const Team&) = delete;
