@@ -337,7 +337,7 @@ def test_convolutions_and_frozen_batch_norm_are_certified_by_shared_draws():
     assert {"1.weight", "1.bias"} <= {layer.name for layer in found.layers}  # part of the KL
     assert found.value < 0.3
     assert found.verify(IMAGES, Y, model).passed
-    with pytest.raises(ValueError, match="`model` is missing"):
+    with pytest.raises(ValueError, match=r"`model` is missing.*Write verify\(X, y, model\)"):
         found.verify(IMAGES, Y)
     buffers = dict(found.posterior.buffers)
     assert np.abs(buffers["1.running_mean"]).max() > 0  # counted on the prior's rows
