@@ -76,9 +76,17 @@ def as_labels(name: str, y: Any, rows: int, classes: int) -> Tensor:
     """Return labels 0, ..., classes - 1."""
     given = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
     if given.dtype.kind not in "iu" or given.ndim != 1:
+        if given.dtype.kind not in "iubf":
+            remedy = f"Number them, as numpy.unique({name}, return_inverse=True) does"
+        elif given.ndim > 1:
+            remedy = f"Write {name}.argmax(1)" if given.shape[-1] > 1 else f"Write {name}.ravel()"
+        elif given.dtype.kind == "f" and not (given == np.round(given)).all():
+            remedy = "These are no classes, and a certificate speaks of a classifier"
+        else:
+            remedy = f"Write {name}.astype('int64')"
         raise TypeError(
             f"`{name}` has dtype {given.dtype} and shape {given.shape}; expected whole numbers (n,), the classes. "
-            f"Write {name}.astype('int64')"
+            f"{remedy}"
         )
     if len(given) != rows:
         raise ValueError(f"`{name}` has {len(given)} labels for {rows} rows; expected one each")

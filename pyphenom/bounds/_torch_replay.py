@@ -21,7 +21,7 @@ def replay(found: Certificate, X: Any, y: Any, model: nn.Module | None, X_test: 
     if model is None and not posterior.widths:
         raise ValueError(
             "`model` is missing, and the network is not one of linear layers with biases and one activation, which the "
-            "saved weights describe; expected the module, for its architecture"
+            "saved weights describe; expected the module, for its architecture. Write verify(X, y, model)"
         )
     network = frozen_copy(check_model(model)) if model is not None else rebuilt(posterior)
     inputs = as_inputs("X", X, network)

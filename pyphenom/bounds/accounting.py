@@ -57,6 +57,7 @@ def values(
 
 def budget(delta: float, predictor: str = "gibbs") -> DeltaTree:
     """Return a failure probability of which a tenth is set aside for the Monte-Carlo draws, where there are any."""
+    DeltaTree("certificate", delta)  # what is wrong with delta is said of the whole, not of a share
     if predictor == "sampled":
         return DeltaTree("certificate", delta, (DeltaTree(BOTH, delta),))
     draws = 0.1 * delta

@@ -334,7 +334,8 @@ class Certificate:
         X, y : array or tensor
             All rows that `certify` was given.
         model : torch.nn.Module, optional
-            The network; only its architecture is read. Needed where it is not fully connected.
+            The network; only its architecture is read. Needed unless it has linear layers with
+            biases and one activation.
         X_test, y_test : array or tensor, optional
             As given to `certify`, if they were.
 

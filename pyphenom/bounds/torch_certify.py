@@ -164,6 +164,11 @@ def certify(
             "`prior_fraction` 0 leaves no network that was trained without the bound's points; expected test points "
             "for the plain test bound beside the certificate. Pass X_test and y_test, or test_fraction=0.2"
         )
+    if prior != "given" and len(parts.prior) and not any(p.requires_grad for p in network.parameters()):
+        raise ValueError(
+            "`model` has no parameter that requires a gradient, so that no prior can be trained; expected at least "
+            "one. Use requires_grad_(), or prior='given'"
+        )
     if predictor == "vote" and loss != "zero-one":
         raise ValueError(f"`loss` is {loss!r}; expected 'zero-one' for a vote, which has no other")
     scheme = "one network" if predictor == "sampled" else _scheme(monte_carlo, network, inputs)

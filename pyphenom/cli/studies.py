@@ -24,6 +24,7 @@ from pyphenom.cli.terminal import (
     OutputOption,
     SeedOption,
     app,
+    check_writable,
     complain,
     package_version,
     progress_bars,
@@ -99,7 +100,7 @@ def plan(
         if calibrate:
             complaints += _calibrate(plans, min(jobs, cores()), store)
             plans = [planned(study, preset.value, store, seed) for study in studies]
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         stop(str(error), NOT_AS_EXPECTED)
     except KeyboardInterrupt as interrupt:
         stopped(interrupt)
@@ -199,6 +200,7 @@ class _Outcome:
 def _run(request: _Request, where: AbstractContextManager[Executor | None]) -> None:
     if request.fresh and request.budget is not None:
         stop("--fresh and --budget were both given, which would begin anew each time; expected one", WRONG_USAGE)
+    check_writable(request.output)
     try:
         outcome = _judge(request, where)
     except KeyboardInterrupt as interrupt:
@@ -248,7 +250,7 @@ def _judge(request: _Request, where: AbstractContextManager[Executor | None]) ->
                         comparisons.append(compare(finish()))
                     except BudgetSpent as spent:
                         incomplete.append(spent.plan)
-        except WorkerLost as error:  # and with it the pool
+        except (WorkerLost, OSError) as error:  # and with it the pool, or the store
             return _Outcome((), (), [*complaints, str(error)])
         results = conclude(comparisons)
         try:
@@ -314,12 +316,13 @@ def _store(output: Path) -> Store:
 
 
 def _print_table(results: Sequence[StudyResult]) -> None:
-    from pyphenom.report.tables import remarks, verdict_table
+    from pyphenom.report.tables import remarks, summary, verdict_table
 
     console = terminal()
     console.print(verdict_table(results))
     for line in remarks(results):
         console.print(line, markup=False)
+    console.print(summary(results), markup=False)
 
 
 def _import(names: Sequence[str]) -> None:

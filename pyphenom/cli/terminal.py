@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,16 @@ def stop(message: str, status: int) -> NoReturn:
     """Complain, and end with a status."""
     complain(message)
     raise typer.Exit(status)
+
+
+def check_writable(output: Path) -> None:
+    """Stop where no results can be written: before the work, which would be lost."""
+    place = output.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        reason = "cannot be written to" if place.is_dir() else "is no folder"
+        stop(f"--output is {str(output)!r}, and {str(place)!r} {reason}; expected a folder to write to", WRONG_USAGE)
 
 
 def stopped(interrupt: KeyboardInterrupt) -> NoReturn:

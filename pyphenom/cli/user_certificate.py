@@ -17,6 +17,7 @@ from pyphenom.cli.terminal import (
     OutputOption,
     SeedOption,
     app,
+    check_writable,
     complain,
     progress_bars,
     stop,
@@ -103,13 +104,20 @@ def certify(
 
     Writes certificate.json, posterior.npz and certificate.png. A batch norm must come in evaluation mode.
     """
+    check_writable(output)
+    if prior != PriorName.train and not unseen and prior_rows is None:
+        stop(
+            f"--prior {prior.value} takes given weights; expected --prior-rows with the name of the array in "
+            "DATA that holds the numbers of the rows that they have seen, or --unseen",
+            WRONG_USAGE,
+        )
     try:
         with redirect_stdout(sys.stderr):  # what the user's own code prints is none of the results
             from pyphenom.bounds.torch_certify import certify as certified
             from pyphenom.bounds.training import Training
             from pyphenom.curvature.torch_files import check_fit, load_data, load_model
 
-            X, y = load_data(data, inputs, targets, "cross-entropy")
+            X, y = load_data(data, inputs, targets)
             seen: Any = [] if unseen else prior_rows and load_data(data, prior_rows, prior_rows)[0]
             how = {"prior_epochs": prior_epochs, "epochs": epochs}
             training = Training(**{name: value for name, value in how.items() if value is not None})

@@ -18,6 +18,7 @@ from pyphenom.cli.terminal import (
     OutputOption,
     SeedOption,
     app,
+    check_writable,
     complain,
     package_version,
     progress_bars,
@@ -95,6 +96,7 @@ def spectrum(
 
     Writes density.png and spectrum.json. The model is taken in the mode, train or eval, that it comes in.
     """
+    check_writable(output)
     from pyphenom.curvature.spectrum import spectrum as measured
     from pyphenom.report import draw_spectrum, save_figure, spectrum_table
     from pyphenom.report.files import write

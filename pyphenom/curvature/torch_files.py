@@ -98,7 +98,9 @@ def load_data(path: Path, inputs: str = "X", targets: str = "y", loss: str = "")
             names = list(getattr(file, "files", ()))
             arrays = {name: file[name] for name in (inputs, targets) if name in names}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        what = "holds Python objects" if "Object arrays" in str(error) else f"cannot be read ({_told(error)})"
+        # NumPy takes a file that is none of its own for a pickle, and would offer to load it.
+        told = "it is no file of NumPy" if "pickled" in str(error) else _told(error)
+        what = "holds Python objects" if "Object arrays" in str(error) else f"cannot be read ({told})"
         raise ValueError(
             f"`DATA` {path.name} {what}; expected an .npz file with arrays of numbers, as of "
             "numpy.savez(path, X=..., y=...)"

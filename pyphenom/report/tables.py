@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from pyphenom.studies import PRESETS, Plan, Study, StudyResult, Verdict
+from pyphenom.studies import PRESETS, Failure, Plan, Study, StudyResult, Verdict
 from pyphenom.studies.planning import duration
 
 _COLOURS = {"CONFIRMED": "green", "REFUTED": "red", "INCONCLUSIVE": "yellow", "VOID": "magenta"}
@@ -46,9 +47,27 @@ def remarks(results: Sequence[StudyResult]) -> list[str]:
     lines = []
     for result in results:
         name = result.study.name
-        lines += [f"{name}, failed cell {failure}" for failure in result.failures]
+        alike: dict[str, list[Failure]] = {}
+        for failure in result.failures:
+            alike.setdefault(failure.reason, []).append(failure)
+        for same in alike.values():
+            more = f", and {len(same) - 1} more alike" if len(same) > 1 else ""
+            lines.append(f"{name}, failed cell {same[0]}{more}; the traceback is in the report")
         lines += [f"{name}, {verdict.id}: {verdict.advice}" for verdict in result.verdicts if verdict.advice]
     return lines
+
+
+def summary(results: Sequence[StudyResult]) -> str:
+    """Return how many claims and controls came out as expected, and which words the others have."""
+    decided = [verdict for result in results for verdict in result.verdicts if verdict.expected]
+    words = Counter(str(verdict.word) for verdict in decided if not verdict.as_expected)
+    text = f"{len(decided) - words.total()} of {len(decided)} claims and controls are as expected"
+    if words:
+        text += "; the others: " + ", ".join(f"{count} {word}" for word, count in words.most_common())
+    larger = PRESETS[PRESETS.index(results[0].preset) + 1 :]
+    if set(words) == {"INCONCLUSIVE"} and larger:
+        text += f". --preset {larger[0]} has more replicates"
+    return text
 
 
 def study_table(studies: Mapping[str, Study | Exception]) -> Table:

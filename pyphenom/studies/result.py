@@ -22,8 +22,13 @@ class Failure:
     cell: Cell
     traceback: str
 
+    @property
+    def reason(self) -> str:
+        """What was raised: the last line of the traceback."""
+        return self.traceback.strip().splitlines()[-1]
+
     def __str__(self) -> str:
-        return f"{self.cell}: {self.traceback.strip().splitlines()[-1]}"
+        return f"{self.cell}: {self.reason}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -86,7 +86,10 @@ class Select:
             mask &= self.where(rows)
         chosen = rows[mask]
         if chosen.empty:
-            raise ValueError(f"{self}: no row is selected")
+            there = [
+                f"{name} {', '.join(map(repr, rows[name].unique()))}" for name in ("quantity", "arm") if name in rows
+            ]
+            raise ValueError(f"{self}: no row is selected; the rows have the {' and the '.join(there)}")
         repeated = chosen[chosen.duplicated(places, keep=False)]
         if not repeated.empty:
             varying = [name for name in repeated if repeated[name].nunique() > 1]  # noqa: PD101

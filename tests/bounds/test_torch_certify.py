@@ -84,11 +84,16 @@ def norm(track=True):
     [
         (mlp(), {"labels": np.where(Y == 2, 3, Y)}, r"labels from 0 to 3; expected 0 to 2"),
         (mlp(), {"labels": Y - 1}, "labels from -1 to 1"),
-        (mlp(), {"labels": Y.astype(float)}, "expected whole numbers"),
+        (mlp(), {"labels": Y.astype(float)}, r"expected whole numbers.*astype\('int64'\)"),
+        (mlp(), {"labels": Y[:, None]}, r"Write y\.ravel\(\)"),
+        (mlp(), {"labels": np.eye(3)[Y]}, r"Write y\.argmax\(1\)"),
+        (mlp(), {"labels": Y + 0.5}, "no classes, and a certificate speaks of a classifier"),
+        (mlp(), {"labels": Y.astype(str)}, "return_inverse=True"),
+        (mlp().requires_grad_(False), {}, r"Use requires_grad_\(\)"),
         (mlp(), {"labels": Y[:9]}, "9 labels for 600 rows"),
         (mlp(), {"delta": 0.0}, "strictly between 0 and 1"),
         (mlp(), {"delta": 1.0}, "strictly between 0 and 1"),
-        (mlp(), {"delta": 1.5}, "strictly between 0 and 1"),
+        (mlp(), {"delta": 1.5}, r"`delta` of 'certificate' is 1\.5; expected .* strictly between 0 and 1"),
         (mlp(), {"inputs": X[:1], "labels": Y[:1]}, "of 1 rows"),
         (mlp(), {"inputs": X[:2], "labels": Y[:2]}, "expected 2 or more"),
         (mlp(), {"inputs": np.where(X > 4, np.nan, X)}, "not finite"),
@@ -332,7 +337,7 @@ def test_convolutions_and_frozen_batch_norm_are_certified_by_shared_draws():
     assert {"1.weight", "1.bias"} <= {layer.name for layer in found.layers}  # part of the KL
     assert found.value < 0.3
     assert found.verify(IMAGES, Y, model).passed
-    with pytest.raises(ValueError, match="`model` is missing"):
+    with pytest.raises(ValueError, match=r"`model` is missing.*Write verify\(X, y, model\)"):
         found.verify(IMAGES, Y)
     buffers = dict(found.posterior.buffers)
     assert np.abs(buffers["1.running_mean"]).max() > 0  # counted on the prior's rows

@@ -249,6 +249,19 @@ def test_wrong_usage_is_exit_status_2(installed, arguments, message):
     assert result.stdout == ""
 
 
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_work(installed, place, monkeypatch):
+    (place / "file").touch()
+    monkeypatch.setenv("TOY_LOG", str(place / "log"))
+    result = smoke("run", "toy", "--output", "file/folder")
+    message = " ".join(result.stderr.split())
+    assert (result.exit_code, "is no folder; expected a folder to write to" in message) == (2, True), message
+    assert not (place / "log").exists()
+    monkeypatch.setenv("PYPHENOM_STORE", str(place / "file" / "cells"))
+    for command in ("run", "plan"):
+        result = smoke(command, "toy")
+        assert (result.exit_code, "Not a directory" in result.stderr) == (1, True)
+
+
 def test_nothing_to_validate_is_wrong_usage(installed):
     installed()
     result = smoke("validate")

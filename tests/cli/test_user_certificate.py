@@ -87,13 +87,14 @@ def test_random_labels_are_vacuous_and_exit_status_1(place):
     [
         (("--targets", "high"), {}, "labels from 1 to 3; expected 0 to 2"),
         (("--delta", "1"), {}, "strictly between 0 and 1"),
-        (("--prior", "given"), {}, "does not say which rows of X"),
+        (("--prior", "given"), {}, "expected --prior-rows with the name of the array"),
+        (("--output", "net.py/folder"), {}, "'net.py/folder', and"),
         (("--prior", "given", "--prior-rows", "rows"), {}, "expected 'rows'"),
         ((), {"model": "net.py:normed"}, "'1' in training mode"),
         ((), {"model": "net.py:none"}, "has no function 'none'"),
         ((), {"data": "none.npz"}, "which is no file"),
         (("--prior-fraction", "1"), {}, "in [0, 1)"),
-        (("--targets", "X"), {}, "expected whole numbers"),
+        (("--targets", "X"), {}, "Write y.argmax(1)"),
         (("--loss", "hinge"), {}, "hinge"),
     ],
 )

@@ -5,8 +5,8 @@ from rich.console import Console
 from toy_study import study
 
 from pyphenom.report import plan_table, study_table, verdict_table
-from pyphenom.report.tables import remarks
-from pyphenom.studies import BrokenStudy, Cell, plan, run
+from pyphenom.report.tables import remarks, summary
+from pyphenom.studies import BrokenStudy, Cell, Failure, plan, run
 from pyphenom.studies.timings import note
 
 
@@ -45,6 +45,27 @@ def test_what_is_not_expected_stands_out(result):
     assert row(verdict_table([void]), " mean ")[1:] == ["", "", "", "4", "a priori", "VOID", "no: CONFIRMED"]
     assert remarks([void]) == ["toy, mean: the reason"]
     assert row(verdict_table([void]), "toy (smoke")[-2:] == ["VOID", "no"]
+
+
+def test_cells_that_failed_alike_take_one_line(result):
+    cells = [Cell("gaussian", {"location": 1.0}, k) for k in range(3)]
+    reasons = ("KeyError: 'a'", "KeyError: 'a'", "ValueError: b")
+    failures = tuple(Failure(cell, f"Traceback\n{why}\n") for cell, why in zip(cells, reasons, strict=True))
+    first, second = remarks([replace(result, failures=failures, verdicts=())])
+    assert "replicate=0: KeyError: 'a', and 1 more alike; the traceback is in the report" in first
+    assert "replicate=2: ValueError: b; the" in second
+
+
+def test_the_summary_counts_what_is_not_as_expected(result):
+    decided = sum(verdict.expected is not None for verdict in result.verdicts)
+    assert summary([result]) == f"{decided} of {decided} claims and controls are as expected"
+    mean, *others = result.verdicts
+    open_ = replace(result, verdicts=(replace(mean, word="INCONCLUSIVE"), *others))
+    text = f"{decided - 1} of {decided} claims and controls are as expected; the others: 1 INCONCLUSIVE"
+    assert summary([open_]) == text + ". --preset quick has more replicates"
+    assert summary([replace(open_, preset="full")]) == text
+    void = replace(result, verdicts=(replace(mean, word="VOID"), *others))
+    assert summary([void]).endswith("; the others: 1 VOID")
 
 
 def test_studies_and_broken_plug_ins_are_listed():

@@ -79,7 +79,7 @@ def test_a_selection_averages_nothing_and_drops_nothing():
         Select("q", over="x").measured(rows[:3])
     with pytest.raises(ValueError, match=r"several rows.*'x'"):
         Select("q").measured(rows)
-    with pytest.raises(ValueError, match="no row is selected"):
+    with pytest.raises(ValueError, match=r"no row is selected; the rows have the quantity 'q' and the arm 'a'"):
         Select("risk").measured(rows)
     with pytest.raises(ValueError, match="several rows"):
         Select("q", over="x").predicted(rows)
