@@ -205,7 +205,7 @@ def _noisy(source: str, streams: Streams) -> pd.DataFrame:
     accounts = []
     for model, (given, changed), p in zip(models, drawn, NOISE, strict=True):
         found = _certified(model, X[train], given, half, streams, **LEARNT)
-        accounts.append(_account(found, X[test], y[test], p) | {"changed": float(np.mean(changed))})
+        accounts.append(_account(found, X[test], y[test], streams, p) | {"changed": float(np.mean(changed))})
     return _table(accounts, noise=NOISE)
 
 
@@ -213,7 +213,8 @@ def _large(streams: Streams) -> pd.DataFrame:
     X, y, train, test = _images(DIGITS, streams)
     model, half = networks.mlp((64, 600, 600, CLASSES), seed=streams.seed("init")), np.arange(POINTS[DIGITS] // 2)
     _train([model], X[train], y[train], LARGE_PRIOR, streams.seed("order"), [half])
-    return tidy(_account(_certified(model, X[train], y[train], half, streams, **LARGE_TRAINING), X[test], y[test]))
+    found = _certified(model, X[train], y[train], half, streams, **LARGE_TRAINING)
+    return tidy(_account(found, X[test], y[test], streams))
 
 
 def _prior_share(arm: str, streams: Streams) -> pd.DataFrame:
@@ -227,7 +228,8 @@ def _prior_share(arm: str, streams: Streams) -> pd.DataFrame:
     for model, rows in zip(models, seen, strict=True):
         rest: dict[str, Any] = {} if len(rows) else {"X_test": X[test], "y_test": y[test]}
         how = LEARNT if len(rows) else FREE_LINEAR if arm == LINEAR else FREE
-        accounts.append(_account(_certified(model, X[train], y[train], rows, streams, **how, **rest), X[test], y[test]))
+        found = _certified(model, X[train], y[train], rows, streams, **how, **rest)
+        accounts.append(_account(found, X[test], y[test], streams))
     return _table(accounts, prior_fraction=FRACTIONS)
 
 
@@ -250,7 +252,7 @@ def _posterior(found: Certificate) -> bounds.Posterior:
     return found.posterior
 
 
-def _account(found: Certificate, X: Array, y: Any, p: float = 0.0) -> dict[str, float]:
+def _account(found: Certificate, X: Array, y: Any, streams: Streams, p: float = 0.0) -> dict[str, float]:
     """Return a certificate, the test bound of the prior's mean network on the same points, and the error on others.
 
     The error of the Gibbs network is estimated on test points with their true labels, and read under the law by which
@@ -258,7 +260,8 @@ def _account(found: Certificate, X: Array, y: Any, p: float = 0.0) -> dict[str, 
     """
     posterior = _posterior(found)
     mean, rho = (np.concatenate([value.ravel() for value in part]) for part in (posterior.mean, posterior.log_scale))
-    gibbs = bounds.draws(GaussianMLP(mean, rho, posterior.widths, posterior.activation), X, y, TEST_PASSES, 1).error
+    drawn = GaussianMLP(mean, rho, posterior.widths, posterior.activation)
+    gibbs = bounds.draws(drawn, X, y, TEST_PASSES, streams.seed("test draws")).error
     risk = (1.0 - p) * gibbs + p * (1.0 - 1.0 / CLASSES)
     return {
         "certificate": found.value,
@@ -312,7 +315,8 @@ def _minima(streams: Streams) -> pd.DataFrame:
         with torch.no_grad():
             wrong = float((model(x).argmax(dim=1) != labels).double().mean())
         sharpness = float(curvature.eigsh(at.hessian(), 1).to_dict()["values"][0])
-        return _account(found, X[test], y[test]) | {"sharpness": sharpness, "loss": at.loss, "train_error": wrong}
+        own = {"sharpness": sharpness, "loss": at.loss, "train_error": wrong}
+        return _account(found, X[test], y[test], streams) | own
 
     both = {name: account(model) for name, model in models.items()}
     found = {f"{name} {what}": value for name, values in both.items() for what, value in values.items()}
@@ -441,7 +445,7 @@ study = Study(
         "Dinh, Pascanu, Bengio, Bengio, Sharp minima can generalize for deep nets, ICML 2017",
     ),
     version="1",
-    cell_version="3",
+    cell_version="4",
     cells=cells,
     measure=measure,
     predict=predict,

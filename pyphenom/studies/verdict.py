@@ -160,11 +160,12 @@ def _decide(evidence: Evidence, refuting: float, confirming: float) -> Verdict:
     sample = evidence.sample()
     allowed = resolution(evidence.claim.relation, evidence.target)
     if allowed is None:
-        level, p = confirming, evidence.confirming_p()
+        p = evidence.confirming_p()
         confirmed = p is not None and p <= confirming
-        # What decides is the distance to the nearest edge, from whichever side.
-        z = max(float(evidence.inside()[worst]), float(evidence.outside()[worst]), 0.0)
-        room = z * float(sample.standard_error[worst])
+        # What decides is the distance to the nearest edge, and the test of the side on which the mean lies.
+        inside, outside = float(evidence.inside()[worst]), float(evidence.outside()[worst])
+        level = per_point if outside > 0.0 else confirming
+        room = max(inside, outside, 0.0) * float(sample.standard_error[worst])
     else:
         level = per_point
         confirmed = bool(np.all(critical(level, sample.n) * sample.standard_error <= allowed))

@@ -53,6 +53,17 @@ def named(kind, id):
     return next(each for each in getattr(study, kind) if each.id == id)
 
 
+@pytest.mark.parametrize("arm", [LINEAR, MNIST1D, MINIMA, LARGE])
+def test_replicates_draw_weights_of_their_own_for_test_points(short, monkeypatch, arm):
+    seeds, draws = [], bounds.draws
+    monkeypatch.setattr(bounds, "draws", lambda *given: seeds.append(given[4]) or draws(*given))
+    measured(arm, 1)
+    first = set(seeds)
+    measured(arm, 2)
+    assert first
+    assert not first & set(seeds[len(seeds) // 2 :])
+
+
 @pytest.mark.parametrize("arm", [arm for arm in ARMS if arm != phenomenon.HIDDEN_1D])
 def test_every_arm_gives_finite_rows_that_are_a_function_of_the_replicate(short, arm):
     first, again, other = (measured(arm, k) for k in (1, 1, 2))

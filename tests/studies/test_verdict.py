@@ -141,6 +141,15 @@ def test_the_replicates_that_would_decide():
     assert verdict(Greater(1.0), at(1.0)).advice == "more replicates would not decide"
 
 
+def test_a_mean_on_the_wrong_side_is_held_against_the_level_that_refutes():
+    # With many claims that are confirmed the level for one more is .05, and for a refutation .05 over all of them.
+    *_, (found,) = judged(*family(*[50.0] * 20), *family(-4.0))
+    assert found.word == "INCONCLUSIVE"
+    assert found.level == pytest.approx(0.05 / 21)
+    assert found.adjusted[1] > 0.0
+    assert found.needed > found.replicates
+
+
 def test_nan_voids_and_says_where():
     found = verdict(Equal(), [1.0, np.nan, 1.0], 1.0)
     assert found.word == "VOID"
