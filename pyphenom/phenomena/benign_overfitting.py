@@ -285,7 +285,7 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
             tables.append(tidy({"risk": risk.total}, n=n).assign(arm=arm, band=band))
     for arm in NETWORKS:
         norms = measured[(measured["arm"] == arm) & (measured["quantity"] == "log_norm")]
-        slope, x = two_layer_cnn.boundary_slope(POWERS[arm]), np.log(COUNTS)
+        (slope, _), x = _slope(POWERS[arm]), np.log(COUNTS)
         line = norms["value"].mean() + slope * (x - x.mean())  # its height is a constant that theory does not give
         tables.append(tidy({"norm": np.exp(line) / _reach(arm)}, n=COUNTS).assign(arm=arm))
     mean, fine = np.repeat([0.25, 0.0], [64, 80]), np.linspace(0.0, BORDERS[-1], 33)
@@ -296,16 +296,23 @@ def predict(cells: Sequence[Cell], measured: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).fillna({"band": 0.0})
 
 
-def _band(q: int) -> float:
-    r"""Error of the slope at finite n: the signal has to outgrow what initial weights make of fresh noise.
+def _slope(q: int) -> tuple[float, float]:
+    r"""Return the slope of the boundary at finite n, and its error: the signal outgrows initial weights on fresh noise.
 
     A weight that grows as :math:`\dot a\propto a^{q-1}` from :math:`a_0` to :math:`a_1` takes a time smaller by
-    :math:`1-(a_0/a_1)^{q-2}` than to infinity, and the ratio is of the order of SNR, :math:`n^{-1/q}` on the boundary.
-    ReLU: sums over n patches are Gaussian to relative order 1/n.
+    :math:`1-(a_0/a_1)^{q-2}` than to infinity. The ratio is taken as SNR, :math:`n^{-1/q}` on the boundary, which is
+    its order; a factor between 1/2 and 3/2 is the error. ReLU: sums over n patches are Gaussian to relative order 1/n.
     """
     n = np.array([COUNTS[0], COUNTS[-1]], dtype=np.float64)
-    change = np.log1p(-(n ** (-(q - 2.0) / q))) / q if q > 2 else 1.0 / n
-    return float(abs(change[1] - change[0]) / np.log(n[1] / n[0]))
+
+    def more(change: Array) -> float:
+        return float((change[1] - change[0]) / np.log(n[1] / n[0]))
+
+    limit = two_layer_cnn.boundary_slope(q)
+    if q <= 2:
+        return limit, abs(more(1.0 / n))
+    low, middle, high = (more(np.log1p(-factor * n ** (-(q - 2.0) / q)) / q) for factor in (0.5, 1.0, 1.5))
+    return limit + middle, max(high - middle, middle - low)
 
 
 # ---- claims ------------------------------------------------------------------------------------------------------
@@ -332,9 +339,8 @@ def _at(quantity: str, arm: str, over: Any, **places: float) -> Select:
     return Select(quantity, arm, over, where)
 
 
-def _slope_is(id: str, arm: str, slope: float, statement: str, band: float = 0.0, **options: Any) -> Claim:
-    return claim_about(id, Select("log_norm", arm, "n"), Equal(0.1), statement, by=_trend, target=(slope, band),
-                       **options)
+def _slope_is(id: str, arm: str, target: Any, statement: str, **options: Any) -> Claim:
+    return claim_about(id, Select("log_norm", arm, "n"), Equal(0.1), statement, by=_trend, target=target, **options)
 
 
 def _rises(arm: str, quantity: str) -> Any:
@@ -398,10 +404,11 @@ study = Study(
                     "order, to n^0.2", by=_trend),
         claim_about("catastrophic-grows", Select("log_risk", CATASTROPHIC, "n"), Greater(0.4), "catastrophic: it "
                     "grows, faster than n^0.4", by=_trend),
-        _slope_is("slope-cube", CUBE, -1 / 3, "the signal that ReLU^3 needs falls as n^(-1/3)", _band(3)),
+        _slope_is("slope-cube", CUBE, _slope(3), "the signal that ReLU^3 needs falls as n^(-1/3), less what finite n "
+                  "takes from it"),
         claim_about("slope-fifth", Select("log_norm", FIFTH, "n"), Equivalent(0.05), "that of ReLU^5 as n^(-1/5), to "
                     "0.05 in the exponent", by=_trend, target=-1 / 5),
-        _slope_is("slope-flipped", FLIPPED, -1 / 4, "that of ReLU with flipped labels as n^(-1/4)", _band(1)),
+        _slope_is("slope-flipped", FLIPPED, _slope(1), "that of ReLU with flipped labels as n^(-1/4)"),
         _phase("cube-benign", CUBE, 100.0, Less(0.01), "where n SNR^3 = 100 the network generalises"),
         _phase("cube-harmful", CUBE, 0.1, Greater(0.1), "where it is 0.1 the same training loss comes with an error "
                "above 0.1, as the theorem says"),
@@ -466,6 +473,8 @@ study = Study(
         "them unfitted, and the signal less time to grow.",
         "The boundary is taken at a test error of 0.15 on true labels, one class learnt and one not giving 0.25, and "
         "crossings are averaged over draws instead of crossing an averaged error.",
+        "At these n the boundary of ReLU^3 is flatter than -1/3. What bends it is part of the prediction since it was "
+        "found to hold at other n (10 to 80: -.281 for -.276; 60 to 480: -.310 for -.308), where -1/3 does not.",
         "The slope of ReLU^5 varies most from draw to draw, and is claimed to 0.05 alone, a margin set in trials.",
         "Border noise on digits is this project's own experiment. Its labels are the parity, 8 x 8 pixels stand in "
         f"12 x 12, and the descent has a momentum of {MOMENTUM}.",

@@ -205,13 +205,16 @@ def test_slopes_and_steps_of_known_tables():
     assert phenomenon._steps("n", -1.0)(table) == pytest.approx(np.array([[0.0]]))
 
 
-def test_bands_shrink_with_the_power_and_are_small_next_to_the_slope():
-    bands = {q: phenomenon._band(q) for q in (3, 5)}
-    assert bands[5] < bands[3]
-    for q in (1, 3, 5):
-        assert 0 < phenomenon._band(q) < 0.15 * abs(two_layer_cnn.boundary_slope(q))
+def test_what_finite_n_adds_to_a_slope_shrinks_with_the_power():
+    limits = {q: two_layer_cnn.boundary_slope(q) for q in (1, 3, 5)}
+    (flipped, error), (cube, of_cube), (fifth, of_fifth) = (phenomenon._slope(q) for q in limits)
+    assert flipped == limits[1]
+    assert 0 < fifth - limits[5] < cube - limits[3]
+    assert 0 < of_fifth < of_cube < cube - limits[3]  # so that neither the limit nor -1/4 lies within the error
+    assert cube + of_cube < -1 / 4
+    assert 0 < error < 0.1 * abs(flipped)
     r = np.array([30, 240.0]) ** (-1 / 3)
-    assert bands[3] == pytest.approx(np.log((1 - r[1]) / (1 - r[0])) / 3 / np.log(8))
+    assert cube - limits[3] == pytest.approx(np.log((1 - r[1]) / (1 - r[0])) / 3 / np.log(8))
 
 
 @pytest.mark.parametrize(
@@ -238,12 +241,12 @@ def test_every_point_that_has_a_theory_is_predicted(few):
 
 
 def test_a_boundary_of_another_power_is_refuted(few):
-    """Rows with the slope of ReLU^5 in the arm of ReLU^3."""
+    """Rows with the slope of ReLU and of ReLU^5 in the arm of ReLU^3."""
     claim = next(claim for claim in study.claims if claim.id == "slope-cube")
     n = np.repeat([30, 60, 120, 240], 8)
     noise = 0.005 * np.random.default_rng(0).standard_normal(n.size)
     rows = pd.DataFrame({"arm": CUBE, "n": n, "replicate": np.tile(np.arange(8), 4), "quantity": "log_norm"})
-    for slope, inside in ((-1 / 3, True), (-1 / 5, False)):
+    for slope, inside in ((-0.3, True), (-1 / 4, False), (-1 / 5, False)):
         found = np.asarray(claim.statistic(rows.assign(value=slope * np.log(n) + noise)))
         value, band = claim.target
         room = band + 5 * found.std() / np.sqrt(len(found))
