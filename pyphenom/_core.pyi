@@ -418,7 +418,7 @@ class WidthPath:
         max_width: typing.SupportsInt | typing.SupportsIndex,
         penalty: typing.SupportsFloat | typing.SupportsIndex,
         tolerance: typing.SupportsFloat | typing.SupportsIndex,
-        even: bool,
+        norm2: typing.SupportsFloat | typing.SupportsIndex,
         threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> None:
         """

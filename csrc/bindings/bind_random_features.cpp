@@ -147,14 +147,14 @@ void bind_random_features(py::module_& module) {
 
     py::class_<BoundPath>(module, "WidthPath", "Regression on nested features, one row of statistics a width.")
         .def(py::init([](Array<double> y, Array<double> y_test, Index max_width, double penalty, double tolerance,
-                         bool even, int threads) {
+                         double norm2, int threads) {
                  const auto yv = transposed_view<const double>(y, "y");
                  const auto tv = transposed_view<const double>(y_test, "y_test");
                  return BoundPath{
-                     yv.cols, tv.rows, WidthPath(yv, tv, max_width, penalty, tolerance, even, threads), {}, {}};
+                     yv.cols, tv.rows, WidthPath(yv, tv, max_width, penalty, tolerance, norm2, threads), {}, {}};
              }),
              py::arg("y").noconvert(), py::arg("y_test").noconvert(), py::arg("max_width"), py::arg("penalty"),
-             py::arg("tolerance"), py::arg("even"), py::arg("threads"), "y (targets, n), y_test (targets, m).")
+             py::arg("tolerance"), py::arg("norm2"), py::arg("threads"), "y (targets, n), y_test (targets, m).")
         .def(
             "append",
             [](BoundPath& self, Array<double> Z, Array<double> Z_test, bool predictions) {

@@ -60,7 +60,7 @@ void orthonormalise(Matrix<double> W, Matrix<double> R, Matrix<double> scratch, 
 
 }  // namespace
 
-WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double tolerance, bool even, int threads)
+WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double tolerance, double norm2, int threads)
     : n_(y.rows),
       m_(y_test.rows),
       targets_(y.cols),
@@ -68,9 +68,10 @@ WidthPath::WidthPath(CM y, CM y_test, Index max_width, double penalty, double to
       capacity_(std::min(y.rows, max_width)),
       penalty_(penalty),
       tolerance_(tolerance),
+      announced_norm2_(norm2),
       // more would find no block of rows to work on
       threads_(std::clamp<int>(threads, 1, 1 + static_cast<int>((n_ + m_) / 64))),
-      even_(even && y.rows >= smallest_inverse),
+      may_invert_(std::isfinite(norm2) && y.rows >= smallest_inverse),
       y_(n_ * targets_),
       y_test_(m_ * targets_),
       coefficient_norm2_(targets_, 0.0) {
@@ -95,7 +96,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
     require(width_ + b <= max_width_, "Z", "more features than announced", "at most max_width in all");
     features2_.resize(b);
     for (Index j = 0; j < b; ++j) features2_[j] = squared_norm(Z.col(j), n_);
-    if (stage_ == Stage::unset) choose_first_stage(Z);
+    if (stage_ == Stage::unset) choose_first_stage();
     std::optional<Team> team;  // not longer than this call: threads do not survive a fork
     Index at = 0;
     while (at < b) {
@@ -121,7 +122,7 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
                 count = std::min(count, dual_block_);
                 append_dual(z.columns(0, count), z_test.columns(0, count), rows, at);
                 at += count;
-                if (even_ && width_ >= next_check_ && max_width_ - width_ > n_ / 2) {
+                if (may_invert_ && width_ >= next_check_ && max_width_ - width_ > n_ / 2) {
                     next_check_ = width_ + std::max<Index>(1, n_ / 16);
                     if (inverse_is_safe()) enter_inverse();
                 }
@@ -129,11 +130,8 @@ void WidthPath::append(CM Z, CM Z_test, const PathRows& rows) {
     }
 }
 
-void WidthPath::choose_first_stage(CM Z) {
-    double norm2 = 0;
-    for (double f2 : features2_) norm2 += f2;
-    norm2 *= static_cast<double>(max_width_) / static_cast<double>(Z.cols);
-    if (even_ && penalty_ > 0 && max_width_ >= n_ && penalty_ >= inverse_start_ratio * norm2)
+void WidthPath::choose_first_stage() {
+    if (may_invert_ && penalty_ > 0 && max_width_ >= n_ && penalty_ >= inverse_start_ratio * announced_norm2_)
         return start_inverse_with_ridge();
 
     stage_ = Stage::primal;

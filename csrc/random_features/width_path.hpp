@@ -43,7 +43,7 @@ struct PathRows {
     Matrix<double> coefficient_norm;  // |a_N|
     Matrix<double> leave_one_out_error;  // mean squared leave-one-out residual, P held
     double* degrees_of_freedom;  // trace of the hat matrix
-    double* condition;  // |A|_F |A^+|_F: between cond(A) and rank(A) cond(A)
+    double* condition;  // |A|_F |A^+|_F: between cond(A) and rank(A) cond(A); more where much of A was dropped
     double* rank;  // numerical rank of Z_N
     double* predictions;  // b x targets x tests (last fastest), or null
 };
@@ -51,12 +51,12 @@ struct PathRows {
 class WidthPath {
   public:
     // y: n x targets, y_test: m x targets; max_width bounds the number of features that will arrive. A feature counts
-    // as dependent on those before it where what they leave of it is below `tolerance` times its norm. `even` says
-    // that the features are of like size, without which the inverse stage is not entered. BLAS has threads of its own;
-    // `threads` are for the inverse stage where it is the first.
+    // as dependent on those before it where what they leave of it is below `tolerance` times its norm. `norm2` is about
+    // |Z|_F^2 of all that will arrive if they are of like size; infinite if not, and the inverse stage is not entered.
+    // BLAS has threads of its own; `threads` are for the inverse stage where it is the first.
     // The matrices are allocated here and at a change of stage; blocks allocate vectors only.
     WidthPath(Matrix<const double> y, Matrix<const double> y_test, Index max_width, double penalty, double tolerance,
-              bool even, int threads = 1);
+              double norm2, int threads = 1);
 
     // Z: n x b and Z_test: m x b, one feature a column; b >= 1. After an exception the path is unusable.
     void append(Matrix<const double> Z, Matrix<const double> Z_test, const PathRows& rows);
@@ -77,7 +77,7 @@ class WidthPath {
         double inverse_norm2 = 0.0;  // |R^-1|_F^2
     };
 
-    void choose_first_stage(CM Z);
+    void choose_first_stage();
     Index append_primal(CM Z, CM Z_test, const PathRows& rows, Index at);
     void write_primal_row(const PathRows& rows, Index at);
     void leave_one_out_from_residual(double* errors);
@@ -110,9 +110,9 @@ class WidthPath {
     void write_errors(const PathRows& rows, Index at, Index target, double train, double norm2) const;
 
     Index n_, m_, targets_, max_width_, capacity_;
-    double penalty_, tolerance_;
+    double penalty_, tolerance_, announced_norm2_;
     int threads_;
-    bool even_;  // and large enough for the inverse stage
+    bool may_invert_;  // features of like size, and enough samples for the inverse stage
     Stage stage_ = Stage::unset;
     Index width_ = 0;
     Index rank_ = 0;  // columns of the factor in use
@@ -140,6 +140,7 @@ class WidthPath {
     Buffer Q_, R_, C_, inverse_, R_inverse_, U_;
     Index q_rows_ = 0;
     double basis_condition_ = 1.0;  // the largest condition number under which a column of Q was found; rotated only
+    double dropped2_ = 0.0;  // squared norm of what dependent features left of themselves, above `tolerance_`
 
     // Scratch of one block; R_previous_ holds R^-1 between blocks.
     Buffer R_previous_, C_previous_, H_, H2_, P_, small_, small2_, small3_, B_, T_, D_, E_, E_g_, N_top_, N_bottom_, k_,

@@ -63,7 +63,8 @@ bool WidthPath::inverse_is_safe() const {
     const double bound = inverse_error / std::numeric_limits<double>::epsilon();
     if (squared_norm(state_.diagonal.data(), n_) == 0.0) return false;
     const auto top = std::max_element(state_.diagonal.begin(), state_.diagonal.end());
-    if (!(norm2_of_features_ * *top < bound)) return false;  // a lower bound already fails
+    const double norm2 = std::max(norm2_of_features_, announced_norm2_);  // K^-1 keeps its errors to the end
+    if (!(norm2 * *top < bound)) return false;  // a lower bound already fails
     const CM R(R_.data(), n_, n_, capacity_);
     std::vector<double> x(n_, 0.0);
     x[static_cast<std::size_t>(top - state_.diagonal.begin())] = 1.0;
@@ -75,7 +76,7 @@ bool WidthPath::inverse_is_safe() const {
         const double norm = std::sqrt(squared_norm(x.data(), n_));
         for (double& v : x) v /= norm;
     }
-    return norm2_of_features_ * 2.0 * largest < bound;  // 2: what four power steps may fall short by
+    return norm2 * 2.0 * largest < bound;  // 2: what four power steps may fall short by
 }
 
 // K^-1 = R^-1 R^-T,  S = R^-1 C.

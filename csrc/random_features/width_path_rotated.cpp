@@ -56,11 +56,13 @@ Index WidthPath::append_rotated(CM Z_all, CM Z_test, const PathRows& rows, Index
     // A direction of Q was what some feature left of itself; rounding turned it by about eps times the condition
     // number, and features of the same space seem to leave it by as much.
     const double tolerance = std::max(tolerance_, 8 * std::numeric_limits<double>::epsilon() * basis_condition_);
-    const auto leaves = [&](Index j) {
-        return std::sqrt(squared_norm(W.col(j), n_)) > tolerance * std::sqrt(features2_[at + j]);
-    };
     Index inside = 0;
-    while (inside < b && !leaves(inside)) ++inside;
+    while (inside < b) {
+        const double left = std::sqrt(squared_norm(W.col(inside), n_)), norm = std::sqrt(features2_[at + inside]);
+        if (left > tolerance * norm) break;
+        if (left > tolerance_ * norm) dropped2_ += left * left;
+        ++inside;
+    }
     if (inside > 0) {
         append_dual(H.columns(0, inside), Z_test.columns(0, inside), rows, at);
         return inside;

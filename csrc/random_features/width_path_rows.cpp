@@ -12,6 +12,8 @@ namespace {
 
 // Below this 1 - h_i is not the difference of 1 and the leverage: see add_left_out_squares.
 constexpr double nearly_pinned_below = 1e-6;
+// Relative error of predictions up to which a condition number says enough.
+constexpr double promised = 1e-8;
 
 double square(double x) { return x * x; }
 
@@ -146,6 +148,10 @@ void WidthPath::write_working_row(const PathRows& rows, Index at) {
                                       : static_cast<double>(rank_);
     rows.rank[at] = static_cast<double>(penalty_ > 0 ? std::min(n_, width_) : rank_);
     rows.condition[at] = condition();
+    // What was dropped of dependent features is an error too, above rounding where their basis was ill-conditioned.
+    const double dropped = std::sqrt(dropped2_ * state_.inverse_norm2);
+    if (dropped > promised)
+        rows.condition[at] = std::max(rows.condition[at], dropped / std::numeric_limits<double>::epsilon());
     for (Index t = 0; t < targets_; ++t) {
         double train = 0, norm2 = state_.norm2[t];
         if (penalty_ > 0) {  // residual = P alpha; [sqrt(P) alpha; a] has the norm of g
@@ -178,7 +184,7 @@ void WidthPath::write_errors(const PathRows& rows, Index at, Index t, double tra
 // |A|_F |A^+|_F of what is factorised: A = [Z; sqrt(P) I_N] in the primal, [Z, sqrt(P) I_n] afterwards.
 double WidthPath::condition() const {
     const double ridge2 = penalty_ * static_cast<double>(stage_ == Stage::primal ? width_ : n_);
-    return std::max(1.0, std::sqrt((norm2_of_features_ + ridge2) * state_.inverse_norm2));
+    return std::max(std::sqrt((norm2_of_features_ + ridge2) * state_.inverse_norm2), 1.0);  // NaN stays
 }
 
 }  // namespace pyphenom

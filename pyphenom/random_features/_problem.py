@@ -64,7 +64,7 @@ class Problem:
     dimension: int
     scale: float  # of the features
     tolerance: float
-    even: bool
+    norm2: float  # of all scaled features together, about; infinite where their sizes differ much
     finite: bool  # whether the features are known to be
 
     def penalty(self, width: int) -> float:

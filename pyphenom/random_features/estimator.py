@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyphenom._arrays import as_integer, as_real
+from pyphenom.random_features._problem import dependence_tolerance
 from pyphenom.random_features.features import features, weights
 
 
@@ -87,7 +88,8 @@ class RandomFeatureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
         # One feature now, so that a bad argument fails before any work.
         weights(X.shape[1], 1, self.activation, self.seed, self.distribution, self.bias_scale)
-        self.coef_ = _solve(self._features(X, width), np.asarray(y, dtype=np.float64), len(X) * ridge)
+        tolerance = dependence_tolerance(max(len(X), width), X.dtype)
+        self.coef_ = _solve(self._features(X, width), np.asarray(y, dtype=np.float64), len(X) * ridge, tolerance)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -110,11 +112,14 @@ class RandomFeatureRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  
         return Z.astype(np.float64, copy=False)
 
 
-def _solve(Z: Any, y: Any, penalty: float) -> Any:
-    """Coefficients of ridge regression by orthogonal transformations, in the smaller of the two dimensions."""
+def _solve(Z: Any, y: Any, penalty: float, tolerance: float) -> Any:
+    """Coefficients of ridge regression by orthogonal transformations, in the smaller of the two dimensions.
+
+    Without a penalty, singular values below `tolerance` times the largest count as zero.
+    """
     n, width = Z.shape
     if penalty == 0.0:
-        return scipy.linalg.lstsq(Z, y)[0]
+        return scipy.linalg.lstsq(Z, y, cond=tolerance)[0]
     wide = width > n
     stacked = np.vstack([Z.T if wide else Z, np.sqrt(penalty) * np.eye(min(n, width))])
     Q, R = scipy.linalg.qr(stacked, mode="economic", overwrite_a=True)

@@ -46,7 +46,8 @@ class WidthPath:
         between the 2-norm condition number and rank times it, so a safe estimate from above; errors are of the order
         of the machine epsilon times it. A = Z_N without a penalty. With one, A = [Z, sqrt(P) I] where the n x n dual
         is used (N > n, and every width where :math:`P\ge10^{-7}|Z|^2` and the widths reach n), else
-        A = [Z; sqrt(P) I].
+        A = [Z; sqrt(P) I]. Larger where dependent features met an ill-conditioned basis and what rounding dropped of
+        them costs predictions more than 1e-8: then that loss in machine epsilons.
     rank : array of int (W,)
         Numerical rank of the features, at a relative tolerance of max(n, 100) machine epsilons (float32 features: 16
         of theirs); with a penalty min(n, N).
@@ -142,8 +143,8 @@ def width_path(
     single width asked for, each width is a factorisation of its own, and all features are held.
 
     Predictions agree with an exact solution to a relative 1e-8 wherever `condition` is at most 1e8, unless the data
-    themselves forbid it: below the threshold the solution of a least-squares problem with a large residual r moves by
-    :math:`\varepsilon\,\mathrm{cond}^2|r|/|Z|` under rounding of the data, whatever the algorithm.
+    themselves forbid it: below the threshold, or with a ridge, the solution of a least-squares problem with a large
+    residual r moves by :math:`\varepsilon\,\mathrm{cond}^2|r|/|Z|` under rounding of the data, whatever the algorithm.
 
     References
     ----------
@@ -187,6 +188,10 @@ def width_path(
             apply(x_test, W, b, activation, bias_scale, out_test, tiled),
         )
 
+    total = int(asked.max())
+    # Features of one law are of one size, which those behind the first block share.
+    sample = block(0, min(total, 64))[0]
+    scale = power_of_two_near(float(np.abs(sample).max()))
     problem = Problem(
         block,
         targets,
@@ -194,10 +199,9 @@ def width_path(
         ridge,
         per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
         dimension=d,
-        # Features of one law are of one size, which those behind the first block share.
-        scale=power_of_two_near(float(np.abs(block(0, min(int(asked.max()), 64))[0]).max())),
+        scale=scale,
         tolerance=dependence_tolerance(x.shape[0], x.dtype),
-        even=True,
+        norm2=float(np.square(sample.astype(np.float64) / scale).sum()) * total / len(sample),
         finite=False,
     )
     return _path(problem, predictions, progress)
@@ -252,8 +256,9 @@ def nested_path(
     >>> [round(float(v), 1) for v in 100 * path.test_error]
     [1.0, 181.6, 0.6]
     """
+    given = as_numeric("Z", Z, (2,))
     with np.errstate(over="ignore"):
-        z = np.require(as_numeric("Z", Z, (2,)), np.float64, ["C", "A"])
+        z = np.require(given, np.float64, ["C", "A"])
     z_test = as_float("Z_test", Z_test, (2,))
     sizes = _core.feature_sizes(z)
     if not np.isfinite(sizes).all():
@@ -267,8 +272,13 @@ def nested_path(
     if asked.max() > z.shape[1]:
         raise ValueError(f"`widths` reaches {asked.max()}; expected at most {z.shape[1]}, the number of columns of `Z`")
 
-    sizes = sizes[: int(asked.max())]
+    total = int(asked.max())
+    sizes = sizes[:total]
     sizes = sizes[sizes > 0]
+    scale = power_of_two_near(float(sizes.max(initial=0.0)))
+    norm2 = np.inf
+    if sizes.size and sizes.max() <= 1e3 * np.median(sizes):
+        norm2 = sum(float(np.square(z[i : i + 256, :total] / scale).sum()) for i in range(0, len(z), 256))
     problem = Problem(
         lambda first, count: (z[:, first : first + count].T, z_test[:, first : first + count].T),
         targets,
@@ -276,9 +286,9 @@ def nested_path(
         as_real("ridge", ridge),
         per_width=one_of("ridge_scaling", ridge_scaling, RIDGE_SCALINGS) == "width",
         dimension=1,
-        scale=power_of_two_near(float(sizes.max(initial=0.0))),
-        tolerance=dependence_tolerance(z.shape[0], getattr(Z, "dtype", np.dtype(np.float64))),
-        even=bool(sizes.size) and bool(sizes.max() <= 1e3 * np.median(sizes)),
+        scale=scale,
+        tolerance=dependence_tolerance(z.shape[0], given.dtype),
+        norm2=norm2,
         finite=True,
     )
     return _path(problem, predictions, progress)
@@ -303,7 +313,7 @@ def _path(problem: Problem, keep_predictions: bool, progress: Progress | None) -
                 progress(done, len(wanted))
     else:
         path = _core.WidthPath(
-            targets.train, targets.test, total, largest_penalty, problem.tolerance, problem.even, threads()
+            targets.train, targets.test, total, largest_penalty, problem.tolerance, problem.norm2, threads()
         )
         size = _block_size(targets, total, keep_predictions)
         for first in range(0, total, size):
@@ -349,6 +359,6 @@ def _assemble(
     status = np.where(
         column["rank"] < np.minimum(targets.train.shape[1], asked),
         "rank-deficient",
-        np.where(column["condition"] > ILL_CONDITIONED, "ill-conditioned", "ok"),
+        np.where(column["condition"] <= ILL_CONDITIONED, "ok", "ill-conditioned"),
     )
     return WidthPath(widths=asked, status=status, predictions=predicted, **column)

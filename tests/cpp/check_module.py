@@ -12,7 +12,7 @@ def main(library):
     spec.loader.exec_module(core)
 
     y, features = np.array([[1.0, 3.0]]), np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
-    path = core.WidthPath(y, np.array([[0.0]]), 3, 0.0, 1e-13, True, 1)
+    path = core.WidthPath(y, np.array([[0.0]]), 3, 0.0, 1e-13, 7.0, 1)
     rows = path.append(features, np.ones((3, 1)), predictions=True)
     np.testing.assert_allclose(rows["predictions"][:, 0, 0], [1, 1, 19 / 9])
     print("1 passed, 0 failed")

@@ -213,7 +213,7 @@ void test_path() {
     double out[4][3], df[3], condition[3], rank[3], predictions[3];
     const auto row = [&](int k) { return Matrix<double>(out[k], 1, 3); };
     const PathRows rows{row(0), row(1), row(2), row(3), df, condition, rank, predictions};
-    WidthPath path(Matrix<const double>(y, 2, 1), Matrix<const double>(y_test, 1, 1), 3, 0.0, 1e-13, true);
+    WidthPath path(Matrix<const double>(y, 2, 1), Matrix<const double>(y_test, 1, 1), 3, 0.0, 1e-13, 7.0);
     path.append(Matrix<const double>(Z, 2, 3), Matrix<const double>(Z_test, 1, 3), rows);
     check(std::fabs(out[0][0] - 4.5) < 1e-12 && std::fabs(out[0][1]) < 1e-12, "training errors by hand");
     check(std::fabs(predictions[0] - 1) < 1e-12 && std::fabs(predictions[1] - 1) < 1e-12, "predictions by hand");

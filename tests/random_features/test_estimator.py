@@ -79,3 +79,15 @@ def test_bad_parameters_are_named_by_fit(settings, error, name):
     X, y, _ = problem(10, 3)
     with pytest.raises(error, match=name):
         RandomFeatureRegressor(**settings).fit(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("width", [50, 400])
+@pytest.mark.parametrize(("activation", "d"), [("identity", 3), ("relu", 1), ("sign", 2)])
+def test_dependent_features_without_a_ridge(activation, d, width, dtype):
+    X, y, fresh = problem(200, d)
+    X, fresh = X.astype(dtype), fresh.astype(dtype)
+    found = RandomFeatureRegressor(width, activation=activation, ridge=0.0).fit(X, y).predict(fresh)
+    path = ph.random_features.width_path(X, y, fresh, np.zeros(15), [width], activation, predictions=True)
+    assert path.status == "rank-deficient"
+    np.testing.assert_allclose(found, path.predictions[0], rtol=0, atol=200 * np.finfo(dtype).eps * np.abs(y).max())

@@ -6,6 +6,7 @@ import sys
 import mpmath
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import lstsq
 
 import pyphenom as ph
@@ -172,9 +173,10 @@ def test_features_that_overflow_are_an_error():
 def test_rank_of_float32_features():
     rng = np.random.default_rng(7)
     B, C = rng.standard_normal((20, 5)).astype(np.float32), rng.standard_normal((5, 20)).astype(np.float32)
-    path = nested_path(B @ C, rng.standard_normal(20), np.ones((1, 20)), [0.0], [20])
-    assert path.rank[0] == 5
-    assert path.status[0] == "rank-deficient"
+    for Z in (B @ C, torch.from_numpy(B @ C)):
+        path = nested_path(Z, rng.standard_normal(20), np.ones((1, 20)), [0.0], [20])
+        assert path.rank[0] == 5
+        assert path.status[0] == "rank-deficient"
 
 
 def _features_in_child(queue):
@@ -192,3 +194,43 @@ def test_a_forked_child_does_not_wait_for_threads_it_does_not_have(monkeypatch):
     child.start()
     assert queue.get(timeout=60) == pytest.approx(here)
     child.join(60)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1e-4])
+def test_small_features_before_those_of_full_size_with_a_ridge(size):
+    # The ridge is large beside the first features, tiny beside all: the recursion on the inverse must not start there.
+    n, N, small = 100, 600, 300
+    Z, y, Z_test = gaussian(n, N, 20, seed=3)
+    Z[:, :small] *= size
+    Z_test[:, :small] *= size
+    widths = [small + n // 2, small + n + 1, 400, 500, N]
+    ridge = max(1e-5 * size**2, 1e-12)
+    path = nested_path(Z, y, Z_test, np.zeros(20), widths, ridge=ridge, predictions=True)
+    assert (path.status == "ok").all()
+    assert relative_errors(Z, y, Z_test, path, n * ridge).max() < 1e-9
+
+
+def test_losses_of_dependent_features_are_marked():
+    # Feature 21 leaves 1e-10 of itself outside the first 20 directions: the direction that it shows is wrong by 1e-6,
+    # the features behind it lose as much, and K is well conditioned again.
+    rng = np.random.default_rng(7)
+    n, m, directions = 30, 7, 20
+    B, new = rng.standard_normal((n + m, directions)), rng.standard_normal((n + m, 1))
+    dependent, last = B @ rng.standard_normal((directions, 40)), rng.standard_normal((n + m, 30))
+    dependent[:, 1:2] += 1e-10 * new
+    dependent[:, 2:] += new * rng.standard_normal(38)
+    F, y = np.hstack([B, dependent, last]), rng.standard_normal(n)
+    Z, Z_test = F[:n], F[n:]
+    path = nested_path(Z, y, Z_test, np.zeros(m), [70, 75, 80, 90], predictions=True)
+    assert (path.rank == n).all()
+    errors = relative_errors(Z, y, Z_test, path)
+    assert (errors > 1e-8).all()
+    assert (path.status == "ill-conditioned").all()
+    assert (errors < np.finfo(float).eps * path.condition).all()
+
+
+def test_a_condition_number_that_is_not_a_number_is_not_ok(monkeypatch):
+    Z, y, Z_test = gaussian(5, 3, 2, seed=4)
+    fit = ph._core.ridge_fit
+    monkeypatch.setattr(ph._core, "ridge_fit", lambda *given: {**fit(*given), "condition": np.array([np.nan])})
+    assert nested_path(Z, y, Z_test, np.zeros(2), [3], ridge=1.0).status == "ill-conditioned"
