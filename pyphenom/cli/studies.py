@@ -49,7 +49,7 @@ class PresetName(str, Enum):
 
 
 PresetOption = Annotated[
-    PresetName, typer.Option("--preset", help="Seconds, some ten seconds per study, or the size of the paper.")
+    PresetName, typer.Option("--preset", help="Seconds, some ten seconds per study, or several times the replicates.")
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 takes one per core.")]
 DaskOption = Annotated[str, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to measure on.")]

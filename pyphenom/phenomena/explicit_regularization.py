@@ -297,8 +297,8 @@ study = Study(
     claims=(
         _at("memorizes", f"train_error, {RANDOM}", (NONE,), Identity(0.0), "random labels are fitted without "
             "regularisers"),
-        _at("still-memorizes", f"train_error, {RANDOM}", FITTED[1:], Identity(0.0), "and with weight decay, dropout "
-            "or batch norm"),
+        _at("still-memorizes", f"train_error, {RANDOM}", FITTED[1:], Less(0.01), "and to less than 1 % with weight "
+            "decay, dropout or batch norm"),
         _at("stop-memorizing", f"train_error, {RANDOM}", NOT_FITTED, Greater(0.1), "translations, early stopping and "
             "strong regularisers leave more than a tenth of random labels wrong"),
         Claim("gap", "without any, the gap between test and training error on random labels is 1 - 1/K",
@@ -333,7 +333,7 @@ study = Study(
                  protects=("effects-digits", "effects-signals")),
         _at("true-chance", f"test_error, {TRUE}", (NONE,), Curve(0.05), "after true labels too, test error is at "
             "chance", CHANCE, protects=("gap", "not-sufficient", "not-necessary", "most-of-the-way")),
-        _at("strong-memorize", f"train_error, {RANDOM}", tuple(STRONG), Identity(0.0), "random labels are fitted with "
+        _at("strong-memorize", f"train_error, {RANDOM}", tuple(STRONG), Less(0.01), "random labels are fitted with "
             "strong regularisers", protects=("memorizes", "still-memorizes")),
         Claim("no-change", "each regulariser as usual makes no difference either", Select("least_change").measured,
               Identity(1e-8), arms=(ZERO,), quantities=("least_change",), protects=("strength-zero", "translations")),
@@ -361,6 +361,8 @@ study = Study(
         "are redrawn where those of training are.",
         "Batch norm has the statistics of a batch in training, and those of the whole training set, not translated, "
         "in use; it stands before the ReLU, dropout after it.",
+        "That random labels are fitted with mild regularisers was claimed to the last one, until in full one network "
+        "with dropout of sixty left one of its 500 labels.",
     ),
 )
 # fmt: on

@@ -15,7 +15,7 @@ from .cell import Cell, Streams
 from .relations import Relation
 
 Preset: TypeAlias = Literal["smoke", "quick", "full"]
-"""Seconds, for continuous integration; some ten seconds on 2 cores; the size of the paper."""
+"""Seconds, for continuous integration; some ten seconds on 2 cores; several times the replicates."""
 
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 

@@ -146,10 +146,16 @@ def test_statistics_on_made_up_rows():
 @pytest.mark.parametrize(("guard", "good", "bad"), [("learnt", 0.001, 0.1), ("remembered", 0.2, 0.45)])
 def test_guards_see_what_does_not_hold(guard, good, bad):
     (guard,) = (each for each in study.guards if each.id == guard)
-    rows = pd.DataFrame({"arm": guard.arms[0], "quantity": ["train_error"], "replicate": 0, "value": good})
+    places = pd.MultiIndex.from_product([[16, 48], range(5)], names=["width", "replicate"]).to_frame(index=False)
+    rows = places.assign(study=study.name, arm=guard.arms[0], quantity="train_error", value=good, origin="measured")
     assert guard.violation(rows) is None
     assert guard.violation(rows.assign(value=bad))
     assert guard.violation(rows.assign(value=np.nan))
+    narrow = rows["width"] == 16
+    assert "violated in 1 rows, first at width=16" in guard.violation(rows.assign(value=np.where(narrow, bad, good)))
+    alone = narrow & (rows["replicate"] == 0)
+    assert guard.violation(rows.assign(value=np.where(alone, np.nan, good)))
+    assert guard.violation(rows.assign(value=np.where(alone, bad, good))) is None  # one network of many is no regime
 
 
 @pytest.mark.slow
