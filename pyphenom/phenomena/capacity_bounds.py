@@ -358,8 +358,8 @@ study = Study(
         "in place of 2 %; the norms of Bartlett, Foster and Telgarsky's bound in place of the product of Frobenius "
         "norms, whose growth was not settled by 8 replicates, and zero in place of a half for their rank correlation. "
         "Guards were on single networks, until in full one of thirty with 16 units missed 41 % of random labels. "
-        "At 512 units the certificate with a learnt prior is .487, for true labels: thirty replicates leave open whether "
-        "that is below guessing, and full ends at 256.",
+        "At 512 units the certificate with a learnt prior is .487 for true labels: thirty replicates leave open "
+        "whether that is below guessing, and full ends at 256.",
     ),
 )
 # fmt: on
