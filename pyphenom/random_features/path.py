@@ -35,7 +35,8 @@ class WidthPath:
     train_error, test_error : array (W[, T])
         Mean squared residual on the training set, mean squared error on the test set.
     coefficient_norm : array (W[, T])
-        Euclidean norm of the coefficients.
+        Euclidean norm of the coefficients. Past the threshold, under a tiny penalty, targets mostly outside the span
+        of dependent features cost it digits that predictions keep.
     degrees_of_freedom : array (W,)
         Trace of the hat matrix, the map from y to the fitted values.
     leave_one_out_error : array (W[, T])
