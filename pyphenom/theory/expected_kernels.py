@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from . import _checks
 from ._checks import Array
 
+__all__ = ["arc_cosine_kernel", "expected_kernel"]
+
 # Each takes the norms r, r' = |x|/sqrt(d) and the cosine of the two inputs. arccos and arcsin lose half of the digits
 # of a cosine near 1, but the relu and abs kernels are flat there to second order; sign and erf are made exact on the
 # diagonal by `_cosine`.
