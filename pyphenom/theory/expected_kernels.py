@@ -14,7 +14,7 @@ __all__ = ["arc_cosine_kernel", "expected_kernel"]
 
 # Each takes the norms r, r' = |x|/sqrt(d) and the cosine of the two inputs. arccos and arcsin lose half of the digits
 # of a cosine near 1, but the relu and abs kernels are flat there to second order; sign and erf are made exact on the
-# diagonal by `_cosine`.
+# diagonal by `norms_and_cosines`.
 
 
 def _relu(r: Array, s: Array, cosine: Array) -> Array:
