@@ -50,7 +50,7 @@ def positive(name: str, value: ArrayLike, *, infinite: bool = False) -> Array:
 def integer(name: str, value: ArrayLike, low: int) -> int:
     """Return one whole number >= low as an int."""
     array = real(name, value)
-    if array.ndim != 0 or array != np.floor(array) or array < low:
+    if array.ndim != 0 or not np.isfinite(array) or array != np.floor(array) or array < low:
         raise ValueError(f"{name}: got {value!r}, expected one integer >= {low}")
     return int(array)
 

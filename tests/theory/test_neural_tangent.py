@@ -145,6 +145,7 @@ def test_the_framework_takes_it():
         (TypeError, "cosine: got str", lambda: kernel("one")),
         (ValueError, "depth: got -1, expected one integer >= 0", lambda: kernel(0.5, -1)),
         (ValueError, "depth: got 1.5, expected one integer", lambda: kernel(0.5, 1.5)),
+        (ValueError, "depth: got inf, expected one integer", lambda: kernel(0.5, np.inf)),
         (TypeError, "depth: got bool", lambda: kernel_matrix(np.eye(2), True)),
         (ValueError, r"X: got shape \(3,\), expected \(m, d\)", lambda: kernel_matrix(np.ones(3))),
         (ValueError, "X2: got 3 columns, expected 2", lambda: kernel_matrix(np.eye(2), 1, np.eye(3))),
